@@ -1,0 +1,42 @@
+/*
+ * compat.h: the only place that knows PostgreSQL's versions (14 to 18).
+ *
+ * Each entry gives the newest spelling of a facility where an older server
+ * spells it otherwise; the rest of the code uses the newest spelling alone.
+ */
+#ifndef FACTOR_COMPAT_H
+#define FACTOR_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 140000
+#error "factor needs PostgreSQL 14 or newer"
+#endif
+
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+#if PG_VERSION_NUM < 160000
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "utils/acl.h"
+
+static inline bool
+object_ownercheck(Oid classid, Oid objectid, Oid roleid)
+{
+	return classid == NamespaceRelationId ?
+		pg_namespace_ownercheck(objectid, roleid) :
+		pg_class_ownercheck(objectid, roleid);
+}
+
+static inline AclResult
+object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
+{
+	return classid == NamespaceRelationId ?
+		pg_namespace_aclcheck(objectid, roleid, mode) :
+		pg_class_aclcheck(objectid, roleid, mode);
+}
+#endif
+
+#endif							/* FACTOR_COMPAT_H */

@@ -1,0 +1,171 @@
+/*
+ * model.h: a model as it is stored: its row in mf_models, its history, and its
+ * two tables <name>_users and <name>_items.
+ *
+ * Vocabulary. A *model* is known by (schema, name). A *target* is a model that
+ * a training is about to create or replace. A *record* is what mf_models keeps
+ * of it. A *side* is one of the two tables. Names, never OIDs, are stored.
+ *
+ * The extension's own tables are found in the schema of the calling function
+ * (`extension_schema`, from fcinfo->flinfo->fn_oid), so the extension may be
+ * installed anywhere and moved.
+ */
+#ifndef FACTOR_MODEL_H
+#define FACTOR_MODEL_H
+
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+#include "factor.h"
+
+#define MODEL_NAME_MAX 57		/* bytes; leaves room for "_users" */
+
+/* The key column of a side: the rating table's own name and type. */
+typedef struct ModelKey
+{
+	const char *column;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+} ModelKey;
+
+/* One row of mf_models, but for its key, owner and default flag. */
+typedef struct ModelRecord
+{
+	bool		implicit;
+	bool		biased;
+	int			factors;
+	double		mean;			/* 0 for implicit */
+	double		rating_min;		/* the range of the training ratings */
+	double		rating_max;
+	const char *source_schema;
+	const char *source_table;
+	const char *user_col;
+	const char *item_col;
+	const char *rating_col;		/* NULL: every row counted 1 */
+	int64		users;
+	int64		items;
+	int64		ratings;		/* distinct pairs */
+	int64		skipped;		/* rows left out for a NULL */
+	int			iterations;
+	double		regularization;
+	double		reg_exponent;
+	double		bias_regularization;
+	double		alpha;
+	double		unobserved_weight;
+	int64		seed;
+	const float *gramian[2];	/* factors x factors each; NULL: none kept */
+	double		loss;			/* the objective at the end */
+	double		error;			/* the training error at the end */
+	double		seconds;
+} ModelRecord;
+
+/* One row of mf_history, but for the model's key. */
+typedef struct ModelIteration
+{
+	int			iteration;		/* from 1 */
+	double		error;
+	double		loss;
+	double		seconds;		/* since the training began */
+} ModelIteration;
+
+/* ---- Training writes a model (tables.c, catalog.c) ---- */
+
+typedef struct ModelTarget
+{
+	Oid			extension_schema;
+	Oid			schema;
+	const char *schema_name;
+	const char *name;
+	ModelKey	key[2];
+	bool		exists;			/* both tables are there already */
+	Oid			relid[2];		/* valid when exists */
+} ModelTarget;
+
+/*
+ * Finds out, before the long work, whether the model may be created or
+ * replaced here by the caller, and takes the lock on its name until the end
+ * of the transaction. `name` is as the user gave it, optionally qualified;
+ * unqualified means the current creation schema. Errors: bad or too long
+ * name, no CREATE right on the schema, another training under way, tables in
+ * the way that are no model, another's model, another key column or type, a
+ * key column called bias, factors, ratings or rating_sum.
+ */
+extern ModelTarget *model_target_open(Oid extension_schema, const char *name,
+									  const ModelKey key[2]);
+
+/* One row of a side as training writes it. */
+typedef struct ModelRow
+{
+	Datum		id;
+	float		bias;
+	const float *factors;
+	int32		ratings;
+	double		rating_sum;
+} ModelRow;
+
+/* Gives row k (0 .. n - 1, in the order of the ids). */
+typedef void (*ModelRowGetter) (void *arg, uint32 k, ModelRow *row);
+
+/*
+ * Creates the side's table or replaces its rows: INSERT ... ON CONFLICT DO
+ * UPDATE, then DELETE of the ids that are no longer there.
+ */
+extern void model_write_side(ModelTarget *target, MfSide side, int factors,
+							 uint32 n, ModelRowGetter get, void *arg);
+
+/* Writes the row of mf_models and the rows of mf_history. */
+extern void model_write_record(ModelTarget *target, const ModelRecord *record,
+							   int niterations, const ModelIteration *iterations);
+
+/* ---- Serving reads a model (lookup.c, rows.c) ---- */
+
+typedef struct ModelSide
+{
+	Oid			relid;
+	char	   *table;			/* its quoted, qualified name */
+	ModelKey	key;
+	AttrNumber	key_attno;
+	AttrNumber	bias_attno;
+	AttrNumber	factors_attno;
+	Oid			index;			/* of the primary key */
+	Oid			eq_function;	/* equality of the key type, for index scans */
+} ModelSide;
+
+typedef struct Model
+{
+	Oid			extension_schema;
+	Oid			schema;
+	char	   *schema_name;
+	char	   *name;
+	ModelRecord record;			/* gramians not read */
+	ModelSide	side[2];
+} Model;
+
+/*
+ * The model called `name`, or with NULL the one that DESIGN's rules choose
+ * (factor.model, else the default of the first schema on the search_path that
+ * has one). Checks that catalogue row and tables have one owner. Everything is
+ * allocated in the current memory context. Errors, with hints, where there is
+ * none. It reads the active snapshot, so that the record and the rows of the
+ * tables are of one training.
+ */
+extern Model *model_open(Oid extension_schema, const char *name);
+
+/* A user's or item's own row. */
+typedef struct ModelEntity
+{
+	float		bias;
+	int			nfactors;
+	const float *factors;		/* in the current memory context */
+} ModelEntity;
+
+/*
+ * Reads one row of a side by its id, which is of the key's own type. Returns
+ * false where there is no such id. The caller's privileges and row security
+ * hold.
+ */
+extern bool model_fetch(const Model *model, MfSide side, Datum id,
+						ModelEntity *entity);
+
+#endif							/* FACTOR_MODEL_H */

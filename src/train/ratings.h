@@ -1,0 +1,139 @@
+/*
+ * ratings.h: a rating table, read once and indexed both ways.
+ *
+ * ratings_read() runs one SELECT as the caller and streams its rows into a
+ * receiver that gives every id a dense index. Afterwards the ids are sorted,
+ * pairs that occur twice are merged, and the pairs are kept twice, by user and
+ * by item, cut into blocks of whole rows. Blocks are the unit of work of the
+ * parallel workers, and what is read at once when the pairs lie in a file.
+ */
+#ifndef FACTOR_RATINGS_H
+#define FACTOR_RATINGS_H
+
+#include "postgres.h"
+#include "storage/dsm.h"
+#include "storage/sharedfileset.h"
+
+#include "factor.h"
+#include "model/model.h"
+#include "numerics/als.h"
+
+/* ---- A big array (bigarray.c) ---- */
+
+/*
+ * In a dynamic shared memory segment of its own, so that workers can attach
+ * it, or in local memory; of any size, beyond 1 GB too; 64-byte aligned and
+ * zeroed.
+ */
+typedef struct BigArray
+{
+	void	   *data;
+	Size		size;
+	dsm_segment *segment;		/* NULL: local */
+} BigArray;
+
+/*
+ * Allocates in shared memory if `shared`, and returns true; where there is no
+ * shared memory to be had, or `shared` is false, allocates in `context`
+ * (kept huge-safe) and returns whether what was asked for was given.
+ */
+extern bool bigarray_alloc(BigArray *array, Size size, bool shared,
+						   MemoryContext context);
+extern void bigarray_attach(BigArray *array, dsm_handle handle, Size size);
+extern void bigarray_free(BigArray *array);
+
+/* ---- Ratings ---- */
+
+typedef struct RatingSource
+{
+	Oid			relid;
+	const char *user_col;
+	const char *item_col;
+	const char *rating_col;		/* NULL: every row counts 1 */
+	bool		implicit;		/* a pair's values are summed, not averaged;
+								 * negative ones are errors */
+} RatingSource;
+
+/* The ids of one side, sorted by their type's btree order. */
+typedef struct IdSet
+{
+	ModelKey	key;
+	uint32		n;
+	Datum	   *ids;
+	uint64	   *hash;			/* of the id's text, for its first vector */
+	uint32	   *ratings;		/* pairs an id has */
+	double	   *rating_sum;		/* sum of its pairs' values, in order */
+} IdSet;
+
+/* The pairs as one side's rows see them. */
+typedef struct RatingMatrix
+{
+	uint32		nrows;
+	uint32		nblocks;
+	uint64		max_block_pairs;
+	BigArray	offset;			/* uint64[nrows + 1] */
+	BigArray	block_start;	/* uint32[nblocks + 1], first rows */
+	BigArray	entries;		/* Rating[pairs]; data NULL: in a file */
+	struct BufFile *file;		/* open for reading, or NULL */
+	Rating	   *buffer;			/* one block, when in a file */
+} RatingMatrix;
+
+typedef struct RatingSet
+{
+	IdSet		ids[2];
+	RatingMatrix by[2];
+	bool		shared;			/* everything big is in shared memory or
+								 * shared files, so workers can attach */
+	uint64		rows;			/* read */
+	uint64		skipped;		/* of them, for a NULL */
+	uint64		pairs;			/* distinct */
+	double		mean;			/* of the pairs' values, in sorted order */
+	double		min;
+	double		max;
+} RatingSet;
+
+/*
+ * The names, types, typmods and collations of the source's key columns, with
+ * every check that can be made before reading: the relation's kind, the
+ * columns (hint: those that are there), the ordering of the id types, a
+ * numeric rating column, the right to read.
+ */
+extern void ratings_check(const RatingSource *source, ModelKey key[2]);
+
+/*
+ * Reads the ratings and indexes them. `want_shared` asks for memory that
+ * workers can attach; `fileset` is for pairs that go to files that workers
+ * read. Everything is allocated in the current memory context.
+ */
+extern RatingSet *ratings_read(const RatingSource *source, bool want_shared,
+							   SharedFileSet *fileset);
+
+/* ---- Sharing a matrix with workers: plain data for the DSM ---- */
+
+typedef struct RatingMatrixHandle
+{
+	uint32		nrows;
+	uint32		nblocks;
+	uint64		max_block_pairs;
+	dsm_handle	offset;
+	dsm_handle	block_start;
+	dsm_handle	entries;		/* DSM_HANDLE_INVALID: in a file */
+	Size		offset_size;
+	Size		block_start_size;
+	Size		entries_size;
+	char		file[64];
+} RatingMatrixHandle;
+
+extern void rating_matrix_describe(const RatingMatrix *matrix, MfSide side,
+								   RatingMatrixHandle *handle);
+extern void rating_matrix_attach(const RatingMatrixHandle *handle,
+								 SharedFileSet *fileset, RatingMatrix *matrix);
+
+/*
+ * Block `number` as the solver takes it. From a file it is read into the
+ * matrix's buffer, so it is valid until the next call.
+ */
+extern void rating_matrix_block(RatingMatrix *matrix, uint32 number,
+								AlsBlock *block);
+
+#endif							/* FACTOR_RATINGS_H */
