@@ -7,6 +7,14 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 OBJS = \
+	src/train/bigarray.o \
+	src/train/source.o \
+	src/train/ids.o \
+	src/train/triples.o \
+	src/train/stream.o \
+	src/train/matrix.o \
+	src/train/build.o \
+	src/train/read.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
