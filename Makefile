@@ -7,6 +7,13 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 OBJS = \
+	src/model/name.o \
+	src/model/tables.o \
+	src/model/catalog.o \
+	src/model/guard.o \
+	src/model/write.o \
+	src/model/manage.o \
+	src/model/lookup.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
