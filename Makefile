@@ -7,6 +7,13 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 OBJS = \
+	src/model/name.o \
+	src/model/tables.o \
+	src/model/catalog.o \
+	src/model/guard.o \
+	src/model/write.o \
+	src/model/manage.o \
+	src/model/lookup.o \
 	src/train/bigarray.o \
 	src/train/source.o \
 	src/train/ids.o \
@@ -15,6 +22,11 @@ OBJS = \
 	src/train/matrix.o \
 	src/train/build.o \
 	src/train/read.o \
+	src/train/options.o \
+	src/train/progress.o \
+	src/train/crew.o \
+	src/train/fit.o \
+	src/train/train.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
