@@ -7,6 +7,9 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 OBJS = \
+	src/numerics/distance.o \
+	src/rank/vector.o \
+	src/rank/operators.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
