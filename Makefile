@@ -6,27 +6,15 @@ MODULE_big = factor
 DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
-OBJS = \
-	src/model/name.o \
-	src/model/tables.o \
-	src/model/catalog.o \
-	src/model/guard.o \
-	src/model/write.o \
-	src/model/manage.o \
-	src/model/lookup.o \
-	src/train/bigarray.o \
-	src/train/source.o \
-	src/train/ids.o \
-	src/train/triples.o \
-	src/train/stream.o \
-	src/train/matrix.o \
-	src/train/build.o \
-	src/train/read.o \
-	src/train/options.o \
-	src/train/progress.o \
-	src/train/crew.o \
-	src/train/fit.o \
-	src/train/train.o \
+NUMERICS = distance
+RANK = vector operators
+MODEL = name tables catalog guard write manage lookup
+TRAIN = bigarray source ids triples stream matrix build \
+	read options progress crew fit train
+OBJS = $(NUMERICS:%=src/numerics/%.o) \
+	$(RANK:%=src/rank/%.o) \
+	$(MODEL:%=src/model/%.o) \
+	$(TRAIN:%=src/train/%.o) \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
