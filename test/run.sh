@@ -22,12 +22,14 @@ summary=
 
 heading() { printf '\n== %s\n' "$*"; }
 
-# note CLASS PASSED FAILED: a line of the summary
+# note CLASS PASSED FAILED [SKIPPED]: a line of the summary
 note()
 {
 	total_passed=$((total_passed + $2))
 	total_failed=$((total_failed + $3))
-	summary+=$(printf '%-10s %4d passed, %d failed' "$1" "$2" "$3")$'\n'
+	summary+=$(printf '%-10s %4d passed, %d failed' "$1" "$2" "$3")
+	[ "${4:-0}" = 0 ] || summary+=", $4 skipped"
+	summary+=$'\n'
 }
 
 note_none() { summary+=$(printf '%-10s    no tests' "$1")$'\n'; }
@@ -185,7 +187,7 @@ test_on_server()
 
 test_tap()
 {
-	local perl_dir script name log verdict started passed=0 failed=0
+	local perl_dir script name log verdict started passed=0 failed=0 skipped=0
 
 	# shellcheck disable=SC2086 # words and patterns are meant to expand
 	set -- ${tap:-test/t/*.pl}
@@ -204,9 +206,13 @@ test_tap()
 		started=$SECONDS
 		verdict=ok
 		if prove -v -I "$perl_dir/perl" -I test/t "$script" >"$log" 2>&1; then
-			passed=$((passed + 1))
 			verdict=$(sed -n 's/^.*\.pl \.* skipped: /skipped: /p' "$log")
-			verdict=${verdict:-ok}
+			if [ -n "$verdict" ]; then
+				skipped=$((skipped + 1))
+			else
+				passed=$((passed + 1))
+				verdict=ok
+			fi
 		else
 			failed=$((failed + 1))
 			verdict=FAILED
@@ -215,7 +221,7 @@ test_tap()
 		sed -n 's/^ok [0-9]* # skip/    skipped:/p' "$log"
 		[ "$verdict" != FAILED ] || show "$log" "$TESTLOGDIR/${name}"_*.log
 	done
-	note tap "$passed" "$failed"
+	note tap "$passed" "$failed" "$skipped"
 }
 
 if [ -n "${FACTOR_TEST_DATA:-}" ]; then
