@@ -91,6 +91,7 @@ typedef struct RatingSet
 	uint64		skipped;		/* of them, for a NULL */
 	uint64		pairs;			/* distinct */
 	double		mean;			/* of the pairs' values, in sorted order */
+	double		mean_square;	/* of their squares */
 	double		min;
 	double		max;
 } RatingSet;
