@@ -13,6 +13,7 @@
 #ifndef FACTOR_MODEL_H
 #define FACTOR_MODEL_H
 
+#include "access/attnum.h"
 #include "fmgr.h"
 #include "utils/timestamp.h"
 
