@@ -58,4 +58,15 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 }
 #endif
 
+/* The primary key's index, never a deferrable one where that is told. */
+#if PG_VERSION_NUM < 180000
+#define relation_primary_key(rel) RelationGetPrimaryKeyIndex(rel)
+#define begin_index_scan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#else
+#define relation_primary_key(rel) RelationGetPrimaryKeyIndex(rel, false)
+#define begin_index_scan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#endif
+
 #endif							/* FACTOR_COMPAT_H */
