@@ -7,6 +7,17 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 OBJS = \
+	src/numerics/distance.o \
+	src/numerics/topheap.o \
+	src/numerics/cholesky.o \
+	src/numerics/blas.o \
+	src/numerics/als_init.o \
+	src/numerics/als.o \
+	src/numerics/kernel.o \
+	src/numerics/kernel_plain.o \
+	src/numerics/kernel_base.o \
+	src/numerics/kernel_avx2.o \
+	src/numerics/kernel_avx512.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
