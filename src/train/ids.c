@@ -85,7 +85,7 @@ typedef struct ValueTable
 } ValueTable;
 
 /* Lookups between a prefetch and the use of what it brings. */
-#define PREFETCH_AHEAD	16
+#define PREFETCH_AHEAD	32
 
 #if defined(__GNUC__) || defined(__clang__)
 #define PREFETCH(address) __builtin_prefetch(address, 1)
