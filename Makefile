@@ -14,6 +14,9 @@ OBJS = \
 	src/model/write.o \
 	src/model/manage.o \
 	src/model/lookup.o \
+	src/model/cache.o \
+	src/model/plans.o \
+	src/model/rows.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
