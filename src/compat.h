@@ -15,12 +15,31 @@
 
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+
+/* Temporary files shared by name. */
+#define SharedFileSetFiles(fileset) (fileset)
+#define BufFileCreateFileSet(files, name) BufFileCreateShared(files, name)
+#define BufFileExportFileSet(file) BufFileExportShared(file)
+#define BufFileOpenFileSet(files, name, mode, missing_ok) \
+	BufFileOpenShared(files, name, mode)
+#else
+#define SharedFileSetFiles(fileset) (&(fileset)->fs)
 #endif
 
 #if PG_VERSION_NUM < 160000
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "storage/buffile.h"
 #include "utils/acl.h"
+
+static inline void
+BufFileReadExact(BufFile *file, void *data, size_t size)
+{
+	if (BufFileRead(file, data, size) != size)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read from temporary file")));
+}
 
 static inline bool
 object_ownercheck(Oid classid, Oid objectid, Oid roleid)

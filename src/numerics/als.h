@@ -124,6 +124,13 @@ extern NumericsStatus als_solve_block(AlsWorkspace *ws,
 									  NumericsPoll poll, void *arg);
 
 /*
+ * sum over all pairs of (p_u . q_i)^2 = trace(G_users G_items), from the two
+ * Gramians (d x d each).
+ */
+extern double als_allpairs(const double *users_gramian,
+						   const double *items_gramian, int factors);
+
+/*
  * The row's first vector, from the seed and a hash of its id alone: d normals
  * of standard deviation 1/sqrt(d) scaled by `scale`; the pad zeroed.
  */
