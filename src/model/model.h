@@ -14,6 +14,7 @@
 #define FACTOR_MODEL_H
 
 #include "fmgr.h"
+#include "access/attnum.h"
 #include "utils/timestamp.h"
 
 #include "factor.h"
