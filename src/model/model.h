@@ -13,8 +13,8 @@
 #ifndef FACTOR_MODEL_H
 #define FACTOR_MODEL_H
 
-#include "fmgr.h"
 #include "access/attnum.h"
+#include "fmgr.h"
 #include "utils/timestamp.h"
 
 #include "factor.h"

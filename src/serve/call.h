@@ -19,6 +19,7 @@ typedef struct ServeCall
 	ModelCache *models;
 	IdConversion id[2];			/* of the id arguments, by position */
 	IdConversion result;		/* of an id that is returned */
+	bool		noticed;		/* that the source is gone */
 } ServeCall;
 
 extern ServeCall *serve_call(FunctionCallInfo fcinfo);

@@ -263,7 +263,7 @@ rank_side(const RankRequest *request, Ranked **ranked)
 	receiver.pub.rStartup = Startup;
 	receiver.pub.rShutdown = Nothing;
 	receiver.pub.rDestroy = Nothing;
-	receiver.pub.mydest = DestNone;
+	receiver.pub.mydest = DestTuplestore;
 	receiver.request = request;
 	receiver.side = &request->model->side[request->side];
 	receiver.id_type = rank_id_type(&receiver.side->key);

@@ -16,7 +16,6 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "storage/lmgr.h"
 #include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -37,8 +36,11 @@ SourceTable(const Model *model)
 }
 
 static void
-NotRead(const Model *model, const char *what)
+NotRead(const Model *model, const char *what, bool *noticed)
 {
+	if (*noticed)
+		return;
+	*noticed = true;
 	ereport(NOTICE,
 			(errmsg("items that the user has rated are not excluded"),
 			 errdetail("Model \"%s\" was trained from table %s, %s.",
@@ -78,7 +80,7 @@ SourceColumn(Oid relid, const char *column, const ModelKey *key)
 
 /* Can the source be read? Errors if only the right is missing. */
 static bool
-CheckSource(const Model *model)
+CheckSource(const Model *model, bool *noticed)
 {
 	const ModelRecord *record = &model->record;
 	Oid			schema = get_namespace_oid(record->source_schema, true);
@@ -99,7 +101,7 @@ CheckSource(const Model *model)
 		relkind != RELKIND_VIEW && relkind != RELKIND_MATVIEW &&
 		relkind != RELKIND_FOREIGN_TABLE)
 	{
-		NotRead(model, "which is gone");
+		NotRead(model, "which is gone", noticed);
 		return false;
 	}
 
@@ -108,7 +110,8 @@ CheckSource(const Model *model)
 	if (user <= 0 || item <= 0)
 	{
 		NotRead(model, psprintf("where column \"%s\" is gone or has another type",
-								user <= 0 ? record->user_col : record->item_col));
+								user <= 0 ? record->user_col : record->item_col),
+				noticed);
 		return false;
 	}
 	if (!MayRead(relid, user) || !MayRead(relid, item))
@@ -200,12 +203,12 @@ ReadIds(const Model *model, Datum user, SeenReceiver *receiver)
 }
 
 void
-seen_read(const Model *model, Datum user, SeenItems *seen)
+seen_read(const Model *model, Datum user, SeenItems *seen, bool *noticed)
 {
 	SeenReceiver receiver;
 
 	memset(seen, 0, sizeof(*seen));
-	if (!CheckSource(model))
+	if (!CheckSource(model, noticed))
 		return;
 
 	memset(&receiver, 0, sizeof(receiver));
@@ -213,7 +216,7 @@ seen_read(const Model *model, Datum user, SeenItems *seen)
 	receiver.pub.rStartup = Startup;
 	receiver.pub.rShutdown = Nothing;
 	receiver.pub.rDestroy = Nothing;
-	receiver.pub.mydest = DestNone;
+	receiver.pub.mydest = DestTuplestore;
 	receiver.seen = seen;
 	receiver.context = CurrentMemoryContext;
 	receiver.capacity = 64;

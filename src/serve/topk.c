@@ -65,7 +65,7 @@ Topk(FunctionCallInfo fcinfo, const TopkArgs *args)
 	request.k = args->k;
 	if (args->exclude_seen)
 	{
-		seen_read(model, user_id, &seen);
+		seen_read(model, user_id, &seen, &call->noticed);
 		request.skip = seen_skip;
 		request.skip_arg = &seen;
 	}
