@@ -7,7 +7,8 @@ MODULE_big = factor
 DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
-NUMERICS = distance
+NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
+	kernel_base kernel_avx2 kernel_avx512 als
 RANK = vector operators
 MODEL = name tables catalog guard write manage lookup cache plans rows
 TRAIN = bigarray source ids triples stream matrix build \

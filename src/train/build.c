@@ -343,11 +343,15 @@ SummarizeRow(Builder *builder, uint32 row, const Rating *entries, uint64 n)
 
 	if (builder->side == MF_USERS)
 	{
+		double		squares = 0;
+
 		for (uint64 k = 0; k < n; k++)
 		{
+			squares += (double) entries[k].value * entries[k].value;
 			set->min = Min(set->min, entries[k].value);
 			set->max = Max(set->max, entries[k].value);
 		}
+		set->mean_square += squares;
 	}
 }
 
@@ -558,6 +562,7 @@ matrices_build(const MatrixSpec *spec, RawRatings *raw, RatingSet *set)
 	set->shared = spec->shared;
 	set->min = get_float8_infinity();
 	set->max = -get_float8_infinity();
+	set->mean_square = 0;
 	stream_raw(&source, raw, spec->ranks);
 	BuildMatrix(spec, set, MF_USERS, &source, &raw->pool, raw->n);
 	stream_end(&source);
@@ -574,4 +579,5 @@ matrices_build(const MatrixSpec *spec, RawRatings *raw, RatingSet *set)
 	for (uint32 row = 0; row < set->ids[MF_USERS].n; row++)
 		set->mean += set->ids[MF_USERS].rating_sum[row];
 	set->mean /= set->pairs;
+	set->mean_square /= set->pairs;
 }

@@ -432,3 +432,9 @@ crew_end(Crew *crew)
 	}
 	crew->member.shared = NULL;
 }
+
+void
+crew_free(Crew *crew)
+{
+	bigarray_free(&crew->state);
+}

@@ -7,9 +7,11 @@
  *	 ... fill crew_side(crew, MF_USERS) ...
  *	 crew_run(crew, CREW_SOLVE, MF_ITEMS);	   as often as needed
  *	 crew_end(crew);
+ *	 ... read crew_side(crew, ...) ...
+ *	 crew_free(crew);
  *
- * crew_run() returns when the whole stage is done. The arrays live until the
- * end of the memory context or transaction, beyond crew_end().
+ * crew_run() returns when the whole stage is done. The arrays live until
+ * crew_free(), or an error.
  */
 #ifndef FACTOR_CREW_H
 #define FACTOR_CREW_H
@@ -53,7 +55,10 @@ extern const double *crew_gramian(const Crew *crew, MfSide side);
 /* The sums over the side's blocks as of its last CREW_SOLVE. */
 extern AlsSums crew_sums(const Crew *crew, MfSide side);
 
-/* Sends the workers home. */
+/* Sends the workers home; the arrays stay. */
 extern void crew_end(Crew *crew);
+
+/* Frees the arrays, in shared memory or not. */
+extern void crew_free(Crew *crew);
 
 #endif							/* FACTOR_CREW_H */

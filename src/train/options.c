@@ -213,8 +213,14 @@ options_resolve(TrainOptions *options, const RatingSet *ratings)
 
 	if (!spec->implicit)
 		spec->mean = ratings->mean;
-	if (options->scale_regularization && ratings->deviation > 0)
-		spec->regularization *= ratings->deviation;
+	if (options->scale_regularization)
+	{
+		double		variance = ratings->mean_square - ratings->mean * ratings->mean;
+
+		/* Ratings that are all the same leave nothing to regularize. */
+		if (variance > 1e-12 * ratings->mean_square)
+			spec->regularization *= sqrt(variance);
+	}
 	if (options->scale_alpha && ratings->mean > 0)
 		spec->alpha = 1 / ratings->mean;
 }

@@ -25,6 +25,7 @@
 #include "catalog/pg_class.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -305,6 +306,10 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	StoreModel(target, options, ratings, crew);
 	FillRecord(record, source, options, ratings, fit, crew);
 	model_write_record(target, record, fit->iterations, fit->history);
+
+	crew_free(crew);
+	ratings_free(ratings);
+	bigarray_free(&fileset_array);
 }
 
 /*

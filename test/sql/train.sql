@@ -52,8 +52,8 @@ BEGIN
 			GROUP BY 1, 2),
 		penalty AS (
 			SELECT mine.id, k, m.regularization *
-				(ratings + m.unobserved_weight * (SELECT count(*) FROM others)) ^ m.reg_exponent * p AS value
-			FROM m, mine, unnest(factors) WITH ORDINALITY AS f(p, k)),
+				(mine.ratings + m.unobserved_weight * (SELECT count(*) FROM others)) ^ m.reg_exponent * p AS value
+			FROM m, mine, unnest(mine.factors) WITH ORDINALITY AS f(p, k)),
 		vectors AS (
 			SELECT abs(o.value - m.unobserved_weight * coalesce(a.value, 0) - p.value) AS g, abs(p.value) AS scale
 			FROM m, penalty p JOIN observed o USING (id, k) LEFT JOIN everything a USING (id, k)),
@@ -107,7 +107,7 @@ SELECT iterations FROM mf_train('ratings', model => 'implicit', feedback => 'imp
 	iterations => 2, alpha => 2.5, unobserved_weight => 0.2, verbose => false);
 SELECT gradient('implicit', 'user') < 1e-4 AS users_solved;
 SELECT iterations FROM mf_train('ratings', model => 'implicit_converged', feedback => 'implicit', factors => 3,
-	iterations => 400, regularization => 1, reg_exponent => 1, unobserved_weight => 0.1, verbose => false);
+	iterations => 400, regularization => 0.02, reg_exponent => 1, unobserved_weight => 0.1, verbose => false);
 SELECT gradient('implicit_converged', 'user') < 1e-3 AS users_solved,
 	gradient('implicit_converged', 'item') < 1e-3 AS items_solved;
 
