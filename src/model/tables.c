@@ -380,9 +380,9 @@ model_target_open(Oid extension_schema, const char *name, const ModelKey key[2])
 	ModelTarget *target = palloc0(sizeof(ModelTarget));
 	ModelName	parsed;
 
+	PreventCommandDuringRecovery("mf_train()");
 	PreventCommandIfReadOnly("mf_train()");
 	PreventCommandIfParallelMode("mf_train()");
-	PreventCommandDuringRecovery("mf_train()");
 
 	parsed = model_name_parse(name);
 	CheckKeyNames(key);
