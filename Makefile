@@ -50,6 +50,9 @@ ifeq ($(wildcard $(PGXS)),)
 $(error $(PG_CONFIG) leads to no PGXS: install PostgreSQL's server headers (postgresql-server-dev-NN), or name another with PG_CONFIG=)
 endif
 include $(PGXS)
+
+# Any header may matter to any file: PGXS itself follows no headers.
+$(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 endif
 
 # `make test`: every test, on a private server in a temporary folder.
