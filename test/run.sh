@@ -131,10 +131,10 @@ variable()
 	ask_make "${test_options[@]}" --eval="print-$1: ; @echo \$($1)" "print-$1"
 }
 
-# installcheck CLASS NAMES OTHER DIFFS: runs one class of the installcheck, the other left out
+# installcheck CLASS NAMES OTHER: one class of the installcheck, the other left out
 installcheck()
 {
-	local class=$1 names=$2 other=$3 diffs=$4 log=$logs/$1 status passed failed
+	local class=$1 names=$2 other=$3 log=$logs/$1 status passed failed
 
 	heading "$class"
 	ask_make "${test_options[@]}" "$other=" installcheck 2>&1 | tee "$log"
@@ -145,8 +145,9 @@ installcheck()
 	failed=$((failed - passed))
 	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
 	note "$class" "$passed" "$failed"
-	[ "$failed" = 0 ] || show "$diffs"
-	[ "$failed" = 0 ]
+	[ "$failed" = 0 ] && return
+	show regression.diffs
+	return 1
 }
 
 test_on_server()
@@ -161,12 +162,12 @@ test_on_server()
 		return
 	fi
 	if [ -n "$regress" ]; then
-		installcheck regress "$regress" ISOLATION regression.diffs || bad=1
+		installcheck regress "$regress" ISOLATION || bad=1
 	else
 		note_none regress
 	fi
 	if [ -n "$isolation" ]; then
-		installcheck isolation "$isolation" REGRESS output_iso/regression.diffs || bad=1
+		installcheck isolation "$isolation" REGRESS || bad=1
 	else
 		note_none isolation
 	fi
