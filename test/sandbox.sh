@@ -39,11 +39,15 @@ box=$(mktemp -d "$base/factor.XXXXXX") || exit
 box=$(cd -- "$box" && pwd -P) || exit
 
 # The processes whose executable lies in the sandbox, those that have ended and
-# only wait to be collected left out.
+# only wait to be collected left out; without /proc, the servers.
 own_processes()
 {
 	local exe pid
 
+	if [ ! -e /proc/self/exe ]; then
+		find "$box" -name postmaster.pid -exec head -n 1 {} \;
+		return
+	fi
 	for exe in /proc/[0-9]*/exe; do
 		case $(readlink "$exe" 2>/dev/null) in
 			"$box"/*)
