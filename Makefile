@@ -7,7 +7,16 @@ MODULE_big = factor
 DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
-OBJS = \
+NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
+	kernel_base kernel_avx2 kernel_avx512 als
+RANK = vector operators
+MODEL = name tables catalog guard write manage lookup
+TRAIN = bigarray source ids triples stream matrix build \
+	read options progress crew fit train
+OBJS = $(NUMERICS:%=src/numerics/%.o) \
+	$(RANK:%=src/rank/%.o) \
+	$(MODEL:%=src/model/%.o) \
+	$(TRAIN:%=src/train/%.o) \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))

@@ -44,6 +44,7 @@ CREATE TABLE mf_models (
 	model name NOT NULL,
 	owner name NOT NULL,
 	is_default boolean NOT NULL DEFAULT false,
+	created_at timestamp with time zone NOT NULL,
 	feedback text NOT NULL CHECK (feedback IN ('explicit', 'implicit')),
 	biased boolean NOT NULL,
 	factors integer NOT NULL,

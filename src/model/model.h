@@ -13,6 +13,7 @@
 #ifndef FACTOR_MODEL_H
 #define FACTOR_MODEL_H
 
+#include "access/attnum.h"
 #include "fmgr.h"
 #include "utils/timestamp.h"
 
@@ -79,7 +80,8 @@ typedef struct ModelTarget
 	const char *name;
 	ModelKey	key[2];
 	bool		exists;			/* both tables are there already */
-	Oid			relid[2];		/* valid when exists */
+	Oid			relid[2];		/* valid when exists, and once written */
+	bool		rechecked;		/* looked at again before the first write */
 } ModelTarget;
 
 /*
@@ -130,6 +132,10 @@ typedef struct ModelSide
 	AttrNumber	factors_attno;
 	Oid			index;			/* of the primary key */
 	Oid			eq_function;	/* equality of the key type, for index scans */
+	Oid			eq_collation;
+	bool		access_checked; /* the caller's rights, once a model_open() */
+	bool		row_security;	/* policies apply to the caller */
+	struct TupleTableSlot *slot;	/* of the first model_fetch(), for the next */
 } ModelSide;
 
 typedef struct Model
@@ -165,7 +171,7 @@ typedef struct ModelEntity
  * false where there is no such id. The caller's privileges and row security
  * hold.
  */
-extern bool model_fetch(const Model *model, MfSide side, Datum id,
+extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);
 
 #endif							/* FACTOR_MODEL_H */

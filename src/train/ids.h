@@ -1,0 +1,42 @@
+/*
+ * ids.h: dense codes for the ids of one side while ratings are read.
+ */
+#ifndef FACTOR_IDS_H
+#define FACTOR_IDS_H
+
+#include "train/ratings.h"
+
+typedef struct IdDict IdDict;
+
+/*
+ * What the dictionary holds lies in a child of `context`; the ids stay there
+ * after id_dict_finish().
+ */
+extern IdDict *id_dict_create(const ModelKey *key, MemoryContext context);
+
+/*
+ * The id's code, 0, 1, 2 ... in the order in which ids are first seen, and
+ * counts a row for it.
+ */
+extern uint32 id_dict_code(IdDict *dict, Datum id);
+
+/* Bytes held. */
+extern Size id_dict_memory(const IdDict *dict);
+
+/* What the codes become once every row has been read. */
+typedef struct IdRanks
+{
+	uint32	   *rank;			/* of a code: its place in the sorted order */
+	uint64	   *rows;			/* of a place: rows read with this id */
+} IdRanks;
+
+/*
+ * Sorts the ids into `set` (key, n, ids and hash) and frees what only coding
+ * needed. The set and the ranks are allocated in the current memory context.
+ */
+extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
+
+/* An id as a message shows it. */
+extern char *id_text(const ModelKey *key, Datum id);
+
+#endif							/* FACTOR_IDS_H */
