@@ -4,8 +4,8 @@
 # of the numerics each count as one test. The last line says how many passed and
 # failed; the exit status is 0 only where none failed.
 #
-# These make variables are heeded: WERROR, PROFILE, COPT, CC, CFLAGS; and REGRESS,
-# ISOLATION, PROVE_TESTS, NUMERICS to choose tests ("none" for none of a class):
+# These make variables are heeded: WERROR, PROFILE, COPT; and REGRESS, ISOLATION,
+# PROVE_TESTS, NUMERICS to choose tests ("none" for none of a class):
 #   make test REGRESS="predict topk" ISOLATION=none PROVE_TESTS=none NUMERICS=none
 set -u -o pipefail
 
@@ -55,7 +55,7 @@ finish()
 }
 
 build_options=()
-for name in WERROR PROFILE COPT CC CFLAGS; do
+for name in WERROR PROFILE COPT; do
 	[ -z "${!name:-}" ] || build_options+=("$name=${!name}")
 done
 test_options=()
@@ -68,7 +68,7 @@ for name in REGRESS ISOLATION; do
 done
 numerics=${NUMERICS:-all}
 tap=${PROVE_TESTS:-}
-unset WERROR PROFILE COPT CFLAGS REGRESS ISOLATION NUMERICS PROVE_TESTS
+unset WERROR PROFILE COPT REGRESS ISOLATION NUMERICS PROVE_TESTS
 ask_make() { make -s "PG_CONFIG=$PG_CONFIG" "$@"; }
 
 heading "build"
@@ -91,7 +91,7 @@ test_numerics()
 	local log=$logs/numerics status passed failed
 
 	heading "numerics"
-	make -s -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log"
+	make -s -B -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log"
 	status=$?
 	passed=$(sed -n 's/^\([0-9][0-9]*\) passed, [0-9][0-9]* failed.*/\1/p' "$log" | tail -n 1)
 	failed=$(sed -n 's/^[0-9][0-9]* passed, \([0-9][0-9]*\) failed.*/\1/p' "$log" | tail -n 1)
