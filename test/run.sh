@@ -42,7 +42,7 @@ show()
 	for file; do
 		[ -s "$file" ] || continue
 		printf '\n---- %s\n' "${file#"$FACTOR_SANDBOX/"}"
-		tail -n 300 -- "$file"
+		tail -n 200 -- "$file"
 	done
 }
 
@@ -145,14 +145,12 @@ installcheck()
 	failed=$((failed - passed))
 	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
 	note "$class" "$passed" "$failed"
-	[ "$failed" = 0 ] && return
-	show regression.diffs
-	return 1
+	[ "$failed" = 0 ] || show regression.diffs
 }
 
 test_on_server()
 {
-	local regress isolation bad=
+	local regress isolation
 
 	regress=$(variable REGRESS)
 	isolation=$(variable ISOLATION)
@@ -162,23 +160,22 @@ test_on_server()
 		return
 	fi
 	if [ -n "$regress" ]; then
-		installcheck regress "$regress" ISOLATION || bad=1
+		installcheck regress "$regress" ISOLATION
 	else
 		note_none regress
 	fi
 	if [ -n "$isolation" ]; then
-		installcheck isolation "$isolation" REGRESS || bad=1
+		installcheck isolation "$isolation" REGRESS
 	else
 		note_none isolation
 	fi
 	if [ -n "$regress$isolation" ]; then
 		stop_server
 		# A crash is not lost among the differences it caused.
-		if grep -E 'PANIC|TRAP|terminated by signal' "$logs/server"; then
+		if grep -q -E 'PANIC:  |^TRAP: |was terminated by signal' "$logs/server"; then
 			note crashes 0 1
-			bad=1
+			show "$logs/server"
 		fi
-		[ -z "$bad" ] || show "$logs/server"
 	fi
 }
 
