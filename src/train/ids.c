@@ -31,6 +31,7 @@
 #include "access/nbtree.h"
 #include "common/hashfn.h"
 #include "lib/rbtree.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -48,6 +49,9 @@
 
 /* Ids passed by reference are copied into blocks of this size. */
 #define ARENA_BLOCK		((Size) 64 * 1024)
+
+/* Bytes of an id that messages show. */
+#define TEXT_SHOWN		100
 
 /* Stands for the id that is being looked up. */
 #define CODE_PROBE		PG_UINT32_MAX
@@ -604,7 +608,16 @@ id_text(const ModelKey *key, Datum id)
 {
 	Oid			output;
 	bool		isvarlena;
+	char	   *text;
+	int			len;
 
 	getTypeOutputInfo(key->type, &output, &isvarlena);
-	return OidOutputFunctionCall(output, id);
+	text = OidOutputFunctionCall(output, id);
+	len = (int) strlen(text);
+	if (len > TEXT_SHOWN)
+	{
+		text[pg_mbcliplen(text, len, TEXT_SHOWN)] = '\0';
+		text = psprintf("%s...", text);
+	}
+	return text;
 }

@@ -36,7 +36,7 @@ typedef struct IdRanks
  */
 extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
 
-/* An id as a message shows it. */
+/* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 
 #endif							/* FACTOR_IDS_H */

@@ -235,8 +235,10 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 
 	if (OidIsValid(receiver->rating_type))
 	{
-		rating = (float) ConvertRating(receiver, slot->tts_values[2]);
-		if (!isfinite(rating) || (receiver->source->implicit && rating < 0))
+		double		value = ConvertRating(receiver, slot->tts_values[2]);
+
+		rating = (float) value;
+		if (!isfinite(rating) || (receiver->source->implicit && value < 0))
 			RefuseRating(receiver, slot->tts_values, rating);
 	}
 
