@@ -10,13 +10,15 @@ DATA = $(wildcard sql/factor--*.sql)
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als
 RANK = vector operators
-MODEL = name tables catalog guard write manage lookup
+MODEL = name tables catalog guard write manage lookup cache plans rows
 TRAIN = bigarray source ids triples stream matrix build \
 	read options progress crew fit train
+SERVE = ids call predict rank seen topk similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \
 	$(TRAIN:%=src/train/%.o) \
+	$(SERVE:%=src/serve/%.o) \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))

@@ -158,6 +158,15 @@ typedef struct Model
  */
 extern Model *model_open(Oid extension_schema, const char *name);
 
+/*
+ * A model kept open between calls (cache.c), for as long as what model_open()
+ * would find cannot have changed. Lives in `parent`.
+ */
+typedef struct ModelCache ModelCache;
+
+extern ModelCache *model_cache_create(MemoryContext parent, Oid extension_schema);
+extern Model *model_cache_open(ModelCache *cache, const char *name);
+
 /* A user's or item's own row. */
 typedef struct ModelEntity
 {
@@ -173,5 +182,15 @@ typedef struct ModelEntity
  */
 extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);
+
+/*
+ * The numbers of a row's array of factors, detoasted; an error if they are not
+ * as many as the model has.
+ */
+extern const float *model_factors(const Model *model, const ModelSide *side,
+								  Datum factors);
+
+/* The key type's equality, for SQL text: OPERATOR(pg_catalog.=). */
+extern char *model_equality_operator(Oid type);
 
 #endif							/* FACTOR_MODEL_H */
