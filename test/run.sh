@@ -91,7 +91,7 @@ test_numerics()
 	local log=$logs/numerics status passed failed
 
 	heading "numerics"
-	make -s -B -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log"
+	make -s -B -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log" | sed '/^ok /d'
 	status=$?
 	passed=$(sed -n 's/^\([0-9][0-9]*\) passed, [0-9][0-9]* failed.*/\1/p' "$log" | tail -n 1)
 	failed=$(sed -n 's/^[0-9][0-9]* passed, \([0-9][0-9]*\) failed.*/\1/p' "$log" | tail -n 1)
