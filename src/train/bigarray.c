@@ -136,9 +136,6 @@ bigarray_attach(BigArray *array, dsm_handle handle, Size size)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("could not map dynamic shared memory segment")));
 
-	/* A worker has it until it ends, beyond its transaction's own cleaning up. */
-	dsm_pin_mapping(segment);
-
 	array->data = dsm_segment_address(segment);
 	array->size = size;
 	array->segment = segment;
