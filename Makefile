@@ -10,7 +10,7 @@ DATA = $(wildcard sql/factor--*.sql)
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als
 RANK = vector operators
-MODEL = name tables catalog guard write manage lookup cache plans rows
+MODEL = name tables catalog guard write manage lookup cache plans recent rows
 TRAIN = bigarray source ids triples stream matrix build \
 	read options progress crew fit train
 SERVE = ids call predict rank seen topk similar
@@ -50,6 +50,9 @@ ifeq ($(wildcard $(PGXS)),)
 $(error $(PG_CONFIG) leads to no PGXS: install PostgreSQL's server headers (postgresql-server-dev-NN), or name another with PG_CONFIG=)
 endif
 include $(PGXS)
+
+# Any header may matter to any file: PGXS itself follows no headers.
+$(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 endif
 
 # `make test`: every test, on a private server in a temporary folder.

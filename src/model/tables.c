@@ -161,6 +161,8 @@ model_side_inspect(Relation rel, ModelSide *side, const char **problem)
 	side->key.type = att->atttypid;
 	side->key.typmod = att->atttypmod;
 	side->key.collation = att->attcollation;
+	side->key_byval = att->attbyval;
+	side->key_length = att->attlen;
 	return true;
 }
 

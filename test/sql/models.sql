@@ -117,7 +117,7 @@ SELECT mf_default('mine');
 UPDATE mf_models SET is_default = true WHERE model = 'mine';
 SELECT make_tables('another');
 SELECT make_row('another', true);
-SELECT make_row('another');
+TABLE models;
 SET ROLE regress_mf_ann;  -- owns the default, may hand it over
 SELECT mf_default('mine');
 TABLE models;
