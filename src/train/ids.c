@@ -55,6 +55,9 @@
 /* Bytes of an id that messages show. */
 #define TEXT_SHOWN		100
 
+/* Loops over ids look for interrupts this often. */
+#define INTERRUPT_MASK	0xffff
+
 /* Stands for the id that is being looked up. */
 #define CODE_PROBE		PG_UINT32_MAX
 
@@ -596,6 +599,8 @@ SortIds(IdDict *dict)
 
 	for (uint32 code = 0; code < dict->n; code++)
 	{
+		if ((code & INTERRUPT_MASK) == 0)
+			CHECK_FOR_INTERRUPTS();
 		items[code].id = dict->ids[code];
 		items[code].code = code;
 	}
@@ -683,6 +688,8 @@ id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks)
 
 	for (uint32 k = 0; k < dict->n; k++)
 	{
+		if ((k & INTERRUPT_MASK) == 0)
+			CHECK_FOR_INTERRUPTS();
 		set->ids[k] = items[k].id;
 		ranks->rank[items[k].code] = k;
 		ranks->rows[k] = dict->rows[items[k].code];
