@@ -10,13 +10,15 @@ DATA = $(wildcard sql/factor--*.sql)
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als
 RANK = vector operators
-MODEL = name tables catalog guard write manage lookup
+MODEL = name tables catalog guard write manage lookup cache plans recent rows
 TRAIN = bigarray source ids triples stream matrix build \
 	read options progress crew fit train
+SERVE = ids call predict rank seen topk similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \
 	$(TRAIN:%=src/train/%.o) \
+	$(SERVE:%=src/serve/%.o) \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
@@ -48,6 +50,9 @@ ifeq ($(wildcard $(PGXS)),)
 $(error $(PG_CONFIG) leads to no PGXS: install PostgreSQL's server headers (postgresql-server-dev-NN), or name another with PG_CONFIG=)
 endif
 include $(PGXS)
+
+# Any header may matter to any file: PGXS itself follows no headers.
+$(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 endif
 
 # `make test`: every test, on a private server in a temporary folder.

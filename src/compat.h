@@ -69,4 +69,11 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #endif
 
+/* The backend's local transaction id. */
+#if PG_VERSION_NUM < 170000
+#define my_local_xid() (MyProc->lxid)
+#else
+#define my_local_xid() (MyProc->vxid.lxid)
+#endif
+
 #endif							/* FACTOR_COMPAT_H */

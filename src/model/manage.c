@@ -67,8 +67,8 @@ mf_drop(PG_FUNCTION_ARGS)
 	ModelTables tables;
 	char	   *drop;
 
-	PreventCommandIfReadOnly("mf_drop()");
 	PreventCommandDuringRecovery("mf_drop()");
+	PreventCommandIfReadOnly("mf_drop()");
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
 		model_not_found(name);
@@ -131,8 +131,8 @@ mf_set_default(PG_FUNCTION_ARGS)
 	ModelTables tables;
 	ListCell   *cell;
 
-	PreventCommandIfReadOnly("mf_default()");
 	PreventCommandDuringRecovery("mf_default()");
+	PreventCommandIfReadOnly("mf_default()");
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
 		model_not_found(name);

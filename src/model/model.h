@@ -135,7 +135,11 @@ typedef struct ModelSide
 	Oid			eq_collation;
 	bool		access_checked; /* the caller's rights, once a model_open() */
 	bool		row_security;	/* policies apply to the caller */
+	bool		key_byval;
+	int16		key_length;		/* as pg_type.typlen */
 	struct TupleTableSlot *slot;	/* of the first model_fetch(), for the next */
+	int			fetches;		/* counted up to where rows are kept */
+	struct RecentRows *recent;	/* rows that were read (recent.c) */
 } ModelSide;
 
 typedef struct Model
@@ -158,20 +162,40 @@ typedef struct Model
  */
 extern Model *model_open(Oid extension_schema, const char *name);
 
+/*
+ * A model kept open between calls (cache.c), for as long as what model_open()
+ * would find cannot have changed. Lives in `parent`.
+ */
+typedef struct ModelCache ModelCache;
+
+extern ModelCache *model_cache_create(MemoryContext parent, Oid extension_schema);
+extern Model *model_cache_open(ModelCache *cache, const char *name);
+
 /* A user's or item's own row. */
 typedef struct ModelEntity
 {
 	float		bias;
 	int			nfactors;
-	const float *factors;		/* in the current memory context */
+	const float *factors;
 } ModelEntity;
 
 /*
  * Reads one row of a side by its id, which is of the key's own type. Returns
  * false where there is no such id. The caller's privileges and row security
- * hold.
+ * hold. The factors are valid until the next row of this side is read, or the
+ * current memory context is reset.
  */
 extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);
+
+/*
+ * The numbers of a row's array of factors, detoasted; an error if they are not
+ * as many as the model has.
+ */
+extern const float *model_factors(const Model *model, const ModelSide *side,
+								  Datum factors);
+
+/* The key type's equality, for SQL text: OPERATOR(pg_catalog.=). */
+extern char *model_equality_operator(Oid type);
 
 #endif							/* FACTOR_MODEL_H */

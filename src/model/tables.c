@@ -18,6 +18,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -28,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "model/catalog.h"
@@ -159,7 +161,31 @@ model_side_inspect(Relation rel, ModelSide *side, const char **problem)
 	side->key.type = att->atttypid;
 	side->key.typmod = att->atttypmod;
 	side->key.collation = att->attcollation;
+	side->key_byval = att->attbyval;
+	side->key_length = att->attlen;
 	return true;
+}
+
+char *
+model_equality_operator(Oid type)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+	HeapTuple	tuple;
+	Form_pg_operator form;
+	char	   *text;
+
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an equality operator for type %s",
+						format_type_be(type))));
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	text = psprintf("OPERATOR(%s.%s)",
+					quote_identifier(get_namespace_name(form->oprnamespace)),
+					NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return text;
 }
 
 /* The key's columns may not take a name that the tables need. */
@@ -356,9 +382,9 @@ model_target_open(Oid extension_schema, const char *name, const ModelKey key[2])
 	ModelTarget *target = palloc0(sizeof(ModelTarget));
 	ModelName	parsed;
 
+	PreventCommandDuringRecovery("mf_train()");
 	PreventCommandIfReadOnly("mf_train()");
 	PreventCommandIfParallelMode("mf_train()");
-	PreventCommandDuringRecovery("mf_train()");
 
 	parsed = model_name_parse(name);
 	CheckKeyNames(key);

@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_collation.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -26,7 +25,6 @@
 #include "utils/queryenvironment.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
-#include "utils/typcache.h"
 
 #include "compat.h"
 #include "model/catalog.h"
@@ -79,29 +77,6 @@ CreateTable(ModelTarget *target, MfSide side, const char *table)
 			SPI_OK_UTILITY);
 	target->relid[side] = get_relname_relid(model_table_name(target->name, side),
 											target->schema);
-}
-
-/* The key type's equality, for SQL text. */
-static char *
-EqualityOperator(Oid type)
-{
-	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
-	HeapTuple	tuple;
-	Form_pg_operator form;
-	char	   *text;
-
-	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("could not identify an equality operator for type %s",
-						format_type_be(type))));
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	text = psprintf("OPERATOR(%s.%s)",
-					quote_identifier(get_namespace_name(form->oprnamespace)),
-					NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return text;
 }
 
 static TupleDesc
@@ -212,7 +187,7 @@ model_write_side(ModelTarget *target, MfSide side, int factors, uint32 n,
 	if (target->exists)
 		Execute(psprintf("DELETE FROM %s t WHERE NOT EXISTS "
 						 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
-						 table, key, EqualityOperator(target->key[side].type), key),
+						 table, key, model_equality_operator(target->key[side].type), key),
 				SPI_OK_DELETE);
 
 	tuplestore_end(store);

@@ -41,6 +41,7 @@
 
 /* Entries summed in single precision. */
 #define CHUNK 4096
+#define GRAMIAN_CHUNK 1024
 
 /* Bytes of a panel: three quarters of the usual first-level cache. */
 #define PANEL_BYTES (24 * 1024)
@@ -199,7 +200,7 @@ als_gramian(AlsWorkspace *ws, const AlsSide *side, size_t from, size_t to,
 
 	while (from < to)
 	{
-		size_t		end = to - from > CHUNK ? from + CHUNK : to;
+		size_t		end = to - from > GRAMIAN_CHUNK ? from + GRAMIAN_CHUNK : to;
 
 		memset(ws->a, 0, d * d * sizeof(float));
 		while (from < end)

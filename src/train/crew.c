@@ -229,24 +229,25 @@ factor_train_worker(dsm_segment *seg, shm_toc *toc)
 	CrewShared *shared = shm_toc_lookup(toc, CREW_KEY_SHARED, false);
 	CrewMember	member = {.shared = shared};
 	RatingMatrix matrix[2];
-	BigArray	array;
+	BigArray	state;
+	BigArray	fileset_array = {0};
 	SharedFileSet *fileset = NULL;
 	int			phase;
 
 	LoadBlas();
 	if (shared->fileset != DSM_HANDLE_INVALID)
 	{
-		bigarray_attach(&array, shared->fileset, sizeof(SharedFileSet));
-		fileset = array.data;
-		SharedFileSetAttach(fileset, array.segment);
+		bigarray_attach(&fileset_array, shared->fileset, sizeof(SharedFileSet));
+		fileset = fileset_array.data;
+		SharedFileSetAttach(fileset, fileset_array.segment);
 	}
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 	{
 		rating_matrix_attach(&shared->matrix[side], fileset, &matrix[side]);
 		member.matrix[side] = &matrix[side];
 	}
-	bigarray_attach(&array, shared->state, shared->state_size);
-	StateLayout(&member, &shared->spec, array.data);
+	bigarray_attach(&state, shared->state, shared->state_size);
+	StateLayout(&member, &shared->spec, state.data);
 	member.workspace = MakeWorkspace(&shared->spec);
 
 	phase = BarrierAttach(&shared->barrier);
@@ -261,6 +262,12 @@ factor_train_worker(dsm_segment *seg, shm_toc *toc)
 		phase = 0;
 	}
 	BarrierDetach(&shared->barrier);
+
+	/* A worker's end is a commit, which complains of what is still attached. */
+	bigarray_free(&state);
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		rating_matrix_free(&matrix[side]);
+	bigarray_free(&fileset_array);
 }
 
 /* ---- The leader ---- */

@@ -12,7 +12,9 @@
  * 1. A type whose equality is equality of the stored bytes says so by the
  *	  btree support function "equalimage" (integers, dates, uuid, text under a
  *	  deterministic collation). If it is passed by value, a hash table on the
- *	  value itself serves it.
+ *	  value itself serves it. With many ids nearly every lookup misses the
+ *	  cache, so lookups are collected and each one's place is prefetched while
+ *	  those before it are served: a third of the time of one after the other.
  * 2. If such a type is passed by reference, its bytes are hashed and compared.
  * 3. Any other type with a hash operator class that agrees with the btree one
  *	  (numeric, citext, text under a nondeterministic collation) is hashed and
@@ -31,6 +33,7 @@
 #include "access/nbtree.h"
 #include "common/hashfn.h"
 #include "lib/rbtree.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -49,6 +52,9 @@
 /* Ids passed by reference are copied into blocks of this size. */
 #define ARENA_BLOCK		((Size) 64 * 1024)
 
+/* Bytes of an id that messages show. */
+#define TEXT_SHOWN		100
+
 /* Stands for the id that is being looked up. */
 #define CODE_PROBE		PG_UINT32_MAX
 
@@ -60,35 +66,32 @@ typedef enum IdKind
 	ID_ORDERED					/* comparison function only */
 } IdKind;
 
-/* Hash table on values (kind 1). */
+/*
+ * Hash table on values (kind 1), with linear probing. Not simplehash.h, since
+ * that cannot prefetch, and to have the count of rows in the same cache line.
+ */
 typedef struct ValueEntry
 {
 	uint64		value;
-	uint32		code;
-	char		status;
+	uint32		code_plus_1;	/* 0: free */
+	uint32		rows;			/* the lower half of the count */
 } ValueEntry;
 
-/* All bits of the value go into the bits of the hash. */
-static inline uint32
-HashValue(uint64 h)
+typedef struct ValueTable
 {
-	h ^= h >> 32;
-	h *= UINT64CONST(0x9E3779B97F4A7C15);
-	h ^= h >> 29;
-	h *= UINT64CONST(0xD6E8FEB86659FD93);
-	return (uint32) (h >> 32);
-}
+	ValueEntry *entries;
+	uint64		mask;			/* entries less 1; a power of 2 less 1 */
+	uint64		limit;			/* grow beyond so many ids */
+} ValueTable;
 
-#define SH_PREFIX		valuetable
-#define SH_ELEMENT_TYPE ValueEntry
-#define SH_KEY_TYPE		uint64
-#define SH_KEY			value
-#define SH_HASH_KEY(tb, key)	HashValue(key)
-#define SH_EQUAL(tb, a, b)		((a) == (b))
-#define SH_SCOPE		static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+/* Lookups between a prefetch and the use of what it brings. */
+#define PREFETCH_AHEAD	32
+
+#if defined(__GNUC__) || defined(__clang__)
+#define PREFETCH(address) __builtin_prefetch(address, 1)
+#else
+#define PREFETCH(address) ((void) 0)
+#endif
 
 /* Hash table on ids elsewhere (kinds 2 and 3). */
 typedef struct CodeEntry
@@ -130,13 +133,15 @@ struct IdDict
 	MemoryContext lookup;		/* tables and trees */
 	MemoryContext scratch;		/* what a type's functions leave behind */
 
-	valuetable_hash *values;
+	ValueTable	values;
 	codetable_hash *codes;
 	RBTree	   *tree;
 
-	Datum		probe;
-	Datum		last;			/* kind 1: rows often come grouped by user */
-	uint32		last_code;
+	Datum		probe;			/* what CODE_PROBE stands for */
+
+	uint32		nbatch;			/* ids put and not taken yet */
+	Datum		batch[ID_BATCH];	/* kind 1: themselves */
+	uint32		code[ID_BATCH];
 
 	uint32		n;
 	uint32		space;
@@ -256,9 +261,9 @@ AllocNode(void *arg)
 	return MemoryContextAlloc(((IdDict *) arg)->lookup, sizeof(CodeNode));
 }
 
-/* Gives the probe the next code. */
+/* Gives an id the next code. */
 static uint32
-AddId(IdDict *dict)
+AddId(IdDict *dict, Datum id)
 {
 	uint32		code = dict->n;
 	MemoryContext oldcontext;
@@ -276,31 +281,11 @@ AddId(IdDict *dict)
 		dict->ids = repalloc_huge(dict->ids, mul_size(dict->space, sizeof(Datum)));
 		dict->rows = repalloc_huge(dict->rows, mul_size(dict->space, sizeof(uint64)));
 	}
-	dict->ids[code] = CopyId(dict, dict->probe);
+	dict->ids[code] = CopyId(dict, id);
 	dict->rows[code] = 0;
 	dict->n++;
 	MemoryContextSwitchTo(oldcontext);
 	return code;
-}
-
-static uint32
-CodeOfValue(IdDict *dict, Datum id)
-{
-	ValueEntry *entry;
-	bool		found;
-
-	if (dict->n > 0 && id == dict->last)
-		return dict->last_code;
-
-	entry = valuetable_insert(dict->values, (uint64) id, &found);
-	if (!found)
-	{
-		dict->probe = id;
-		entry->code = AddId(dict);
-	}
-	dict->last = id;
-	dict->last_code = entry->code;
-	return entry->code;
 }
 
 static uint32
@@ -324,7 +309,7 @@ CodeByHash(IdDict *dict)
 
 	entry = codetable_insert_hash(dict->codes, CODE_PROBE, hash, &found);
 	if (!found)
-		entry->code = AddId(dict);
+		entry->code = AddId(dict, dict->probe);
 	return entry->code;
 }
 
@@ -338,7 +323,7 @@ CodeByOrder(IdDict *dict)
 	probe.code = CODE_PROBE;
 	node = (CodeNode *) rbt_insert(dict->tree, (RBTNode *) &probe, &isnew);
 	if (isnew)
-		node->code = AddId(dict);
+		node->code = AddId(dict, dict->probe);
 	return node->code;
 }
 
@@ -366,17 +351,126 @@ CodeOfOther(IdDict *dict, Datum id)
 	return code;
 }
 
-uint32
-id_dict_code(IdDict *dict, Datum id)
+/* ---- Looking up values ---- */
+
+static inline uint64
+HashValue(Datum value)
 {
-	uint32		code;
+	uint64		h = (uint64) value;
+
+	h ^= h >> 32;
+	h *= UINT64CONST(0x9E3779B97F4A7C15);
+	return h ^ (h >> 32);
+}
+
+/* The entry that has the value, or the free one where it belongs. */
+static inline ValueEntry *
+FindValue(const ValueTable *table, Datum value)
+{
+	uint64		place = HashValue(value) & table->mask;
+
+	while (table->entries[place].code_plus_1 != 0 &&
+		   table->entries[place].value != (uint64) value)
+		place = (place + 1) & table->mask;
+	return &table->entries[place];
+}
+
+/* Makes the table anew with `size` entries, a power of 2. */
+static void
+ResizeValueTable(IdDict *dict, uint64 size)
+{
+	ValueTable	old = dict->values;
+	ValueTable *table = &dict->values;
+
+	table->entries = MemoryContextAllocExtended(dict->lookup,
+												mul_size(size, sizeof(ValueEntry)),
+												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	table->mask = size - 1;
+	table->limit = size / 3 * 2;
+	if (old.entries == NULL)
+		return;
+
+	for (uint64 k = 0; k <= old.mask; k++)
+	{
+		if ((k & 0xffff) == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (old.entries[k].code_plus_1 != 0)
+			*FindValue(table, (Datum) old.entries[k].value) = old.entries[k];
+	}
+	pfree(old.entries);
+}
+
+static uint32
+CodeOfValue(IdDict *dict, Datum value)
+{
+	ValueEntry *entry = FindValue(&dict->values, value);
+
+	if (entry->code_plus_1 == 0)
+	{
+		if (dict->n == dict->values.limit)
+		{
+			ResizeValueTable(dict, 2 * (dict->values.mask + 1));
+			entry = FindValue(&dict->values, value);
+		}
+		entry->value = (uint64) value;
+		entry->code_plus_1 = AddId(dict, value) + 1;
+	}
+
+	if (++entry->rows == 0)
+		dict->rows[entry->code_plus_1 - 1] += (uint64) 1 << 32;
+	return entry->code_plus_1 - 1;
+}
+
+static void
+CodeBatch(IdDict *dict)
+{
+	for (uint32 k = 0; k < dict->nbatch; k++)
+	{
+		if (k + PREFETCH_AHEAD < dict->nbatch)
+			PREFETCH(&dict->values.entries[HashValue(dict->batch[k + PREFETCH_AHEAD]) &
+										   dict->values.mask]);
+		dict->code[k] = CodeOfValue(dict, dict->batch[k]);
+	}
+}
+
+/* Adds what the table has counted to the dictionary's own counts. */
+static void
+CollectRows(IdDict *dict)
+{
+	for (uint64 k = 0; k <= dict->values.mask; k++)
+	{
+		const ValueEntry *entry = &dict->values.entries[k];
+
+		if (entry->code_plus_1 != 0)
+			dict->rows[entry->code_plus_1 - 1] += entry->rows;
+	}
+}
+
+/* ---- Batches ---- */
+
+void
+id_dict_put(IdDict *dict, Datum id)
+{
+	Assert(dict->nbatch < ID_BATCH);
 
 	if (dict->kind == ID_VALUE)
-		code = CodeOfValue(dict, id);
+		dict->batch[dict->nbatch++] = id;
 	else
-		code = CodeOfOther(dict, id);
-	dict->rows[code]++;
-	return code;
+	{
+		uint32		code = CodeOfOther(dict, id);
+
+		dict->rows[code]++;
+		dict->code[dict->nbatch++] = code;
+	}
+}
+
+const uint32 *
+id_dict_take(IdDict *dict)
+{
+	if (dict->kind == ID_VALUE)
+		CodeBatch(dict);
+	dict->nbatch = 0;
+	return dict->code;
 }
 
 /* ---- Making one ---- */
@@ -431,7 +525,7 @@ id_dict_create(const ModelKey *key, MemoryContext context)
 	switch (dict->kind)
 	{
 		case ID_VALUE:
-			dict->values = valuetable_create(dict->lookup, dict->space, dict);
+			ResizeValueTable(dict, 4096);
 			break;
 		case ID_IMAGE:
 		case ID_HASHED:
@@ -575,6 +669,8 @@ id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks)
 	SortItem   *items;
 
 	/* The tables are no longer needed, and the sort needs room. */
+	if (dict->kind == ID_VALUE)
+		CollectRows(dict);
 	MemoryContextReset(dict->lookup);
 	items = SortIds(dict);
 
@@ -604,7 +700,16 @@ id_text(const ModelKey *key, Datum id)
 {
 	Oid			output;
 	bool		isvarlena;
+	char	   *text;
+	int			len;
 
 	getTypeOutputInfo(key->type, &output, &isvarlena);
-	return OidOutputFunctionCall(output, id);
+	text = OidOutputFunctionCall(output, id);
+	len = (int) strlen(text);
+	if (len > TEXT_SHOWN)
+	{
+		text[pg_mbcliplen(text, len, TEXT_SHOWN)] = '\0';
+		text = psprintf("%s...", text);
+	}
+	return text;
 }

@@ -15,10 +15,15 @@ typedef struct IdDict IdDict;
 extern IdDict *id_dict_create(const ModelKey *key, MemoryContext context);
 
 /*
- * The id's code, 0, 1, 2 ... in the order in which ids are first seen, and
- * counts a row for it.
+ * Ids are put one by one, at most ID_BATCH of them, and their codes are taken
+ * all at once: code k is that of the k-th id put since codes were last taken.
+ * Codes are 0, 1, 2 ... in the order in which ids are first put. A row is
+ * counted for each id put.
  */
-extern uint32 id_dict_code(IdDict *dict, Datum id);
+#define ID_BATCH	512
+
+extern void id_dict_put(IdDict *dict, Datum id);
+extern const uint32 *id_dict_take(IdDict *dict);
 
 /* Bytes held. */
 extern Size id_dict_memory(const IdDict *dict);
@@ -36,7 +41,7 @@ typedef struct IdRanks
  */
 extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
 
-/* An id as a message shows it. */
+/* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 
 #endif							/* FACTOR_IDS_H */

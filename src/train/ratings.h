@@ -99,8 +99,9 @@ typedef struct RatingSet
 /*
  * The names, types, typmods and collations of the source's key columns, with
  * every check that can be made before reading: the relation's kind, the
- * columns (hint: those that are there), the ordering of the id types, a
- * numeric rating column, the right to read.
+ * columns (hint: those that are there), the right to read them, the ordering of
+ * the id types, a numeric rating column. A column of a domain makes a key of the
+ * domain's base type. The relation stays locked (ACCESS SHARE).
  */
 extern void ratings_check(const RatingSource *source, ModelKey key[2]);
 
@@ -113,9 +114,9 @@ extern RatingSet *ratings_read(const RatingSource *source, bool want_shared,
 							   SharedFileSet *fileset);
 
 /*
- * Frees what the end of a transaction would complain about: shared memory and
- * files. To be called before parallel workers and the file set are gone is not
- * needed, to be called at all is, where there is no error.
+ * Gives back shared memory and files, in the process that read the ratings.
+ * Without an error it must be called, or the server warns of leaks; at an
+ * error they are freed by themselves.
  */
 extern void ratings_free(RatingSet *set);
 

@@ -61,6 +61,8 @@ typedef struct RatingReceiver
 	Size		memory;			/* bytes that may be used */
 
 	IdDict	   *dict[2];
+	uint32		nbatch;			/* ratings whose ids have no code yet */
+	float		batch[ID_BATCH];
 	RawRatings	raw;
 	uint64		rows;
 	uint64		skipped;
@@ -210,14 +212,30 @@ ReportRows(RatingReceiver *receiver)
 	}
 }
 
+/* Adds the ratings of the batch. */
+static void
+TakeBatch(RatingReceiver *receiver)
+{
+	RawRatings *raw = &receiver->raw;
+	const uint32 *user = id_dict_take(receiver->dict[MF_USERS]);
+	const uint32 *item = id_dict_take(receiver->dict[MF_ITEMS]);
+
+	for (uint32 k = 0; k < receiver->nbatch; k++)
+	{
+		if (raw->list.pos == raw->list.end)
+			MakeRoom(receiver);
+		triple_list_add(&raw->pool, &raw->list, user[k], item[k],
+						receiver->batch[k]);
+		raw->n++;
+	}
+	receiver->nbatch = 0;
+}
+
 static bool
 ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 {
 	RatingReceiver *receiver = (RatingReceiver *) self;
-	RawRatings *raw = &receiver->raw;
 	float		rating = 1;
-	uint32		user;
-	uint32		item;
 
 	receiver->rows++;
 	if (receiver->rows % ROWS_PER_INTERRUPT_CHECK == 0)
@@ -235,18 +253,18 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 
 	if (OidIsValid(receiver->rating_type))
 	{
-		rating = (float) ConvertRating(receiver, slot->tts_values[2]);
-		if (!isfinite(rating) || (receiver->source->implicit && rating < 0))
+		double		value = ConvertRating(receiver, slot->tts_values[2]);
+
+		rating = (float) value;
+		if (!isfinite(rating) || (receiver->source->implicit && value < 0))
 			RefuseRating(receiver, slot->tts_values, rating);
 	}
 
-	user = id_dict_code(receiver->dict[MF_USERS], slot->tts_values[0]);
-	item = id_dict_code(receiver->dict[MF_ITEMS], slot->tts_values[1]);
-
-	if (raw->list.pos == raw->list.end)
-		MakeRoom(receiver);
-	triple_list_add(&raw->pool, &raw->list, user, item, rating);
-	raw->n++;
+	id_dict_put(receiver->dict[MF_USERS], slot->tts_values[0]);
+	id_dict_put(receiver->dict[MF_ITEMS], slot->tts_values[1]);
+	receiver->batch[receiver->nbatch++] = rating;
+	if (receiver->nbatch == ID_BATCH)
+		TakeBatch(receiver);
 	return true;
 }
 
@@ -339,6 +357,7 @@ ratings_read(const RatingSource *source, bool want_shared,
 	InitReceiver(&receiver, source);
 	progress_report("reading ratings");
 	RunQuery(&receiver);
+	TakeBatch(&receiver);
 	if (receiver.raw.n == 0)
 		ReportNoRatings(&receiver);
 

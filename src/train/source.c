@@ -166,13 +166,17 @@ CheckRatingType(Form_pg_attribute att)
 void
 source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 {
-	Relation	rel = relation_open(source->relid, AccessShareLock);
+	Relation	rel = try_relation_open(source->relid, AccessShareLock);
 	Form_pg_attribute user;
 	Form_pg_attribute item;
 	Form_pg_attribute rating = NULL;
 	AttrNumber	attnums[3];
 	int			n = 0;
 
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", source->relid)));
 	CheckKind(rel);
 	CheckDistinctColumns(source);
 	user = FindColumn(rel, source->user_col);

@@ -330,8 +330,8 @@ mf_train(PG_FUNCTION_ARGS)
 	Fit			fit = {0};
 	Datum		result;
 
-	PreventCommandIfReadOnly("mf_train()");
 	PreventCommandDuringRecovery("mf_train()");
+	PreventCommandIfReadOnly("mf_train()");
 
 	INSTR_TIME_SET_CURRENT(fit.start);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",

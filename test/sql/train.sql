@@ -1,6 +1,7 @@
 -- Training: the mathematics, against plain SQL.
 SET client_min_messages = warning;
-SET search_path = public;
+CREATE SCHEMA train;
+SET search_path = train, public;
 
 -- 80 users, 50 items; about a third of the pairs, from a planted structure.
 CREATE TABLE ratings AS
@@ -10,8 +11,8 @@ FROM generate_series(1, 80) u, generate_series(101, 150) i
 WHERE (hashint4(u * 1009 + i * 31) & 7) < 3;
 CREATE INDEX ON ratings (user_id, item_id);
 
-CREATE FUNCTION dot(a real[], b real[]) RETURNS double precision LANGUAGE sql IMMUTABLE AS
-	'SELECT sum(x::double precision * y) FROM unnest(a, b) AS t(x, y)';
+-- (the operators are proven in operators.sql)
+CREATE FUNCTION dot(a real[], b real[]) RETURNS double precision LANGUAGE sql IMMUTABLE AS 'SELECT - (a <#> b)';
 
 -- The residuals of a model on its own ratings.
 CREATE FUNCTION residuals(model text) RETURNS TABLE (u int, i int, c double precision, e double precision)
@@ -115,12 +116,13 @@ SELECT gradient('implicit_converged', 'user') < 1e-3 AS users_solved,
 -- iteration raised the objective.
 SELECT model, abs(m.error / (SELECT sqrt(sum(c * e * e) / sum(c)) FROM residuals(model)) - 1) < 1e-5 AS error,
 	abs(loss / objective(model) - 1) < 1e-5 AS loss
-FROM mf_models m ORDER BY model;
+FROM mf_models m WHERE schema = 'train' ORDER BY model;
 SELECT model, count(*) AS iterations, bool_and(loss <= before * (1 + 1e-6)) AS never_rises
-FROM (SELECT *, lag(loss) OVER (PARTITION BY model ORDER BY iteration) AS before FROM mf_history) h
+FROM (SELECT *, lag(loss) OVER (PARTITION BY model ORDER BY iteration) AS before
+	FROM mf_history WHERE schema = 'train') h
 GROUP BY model ORDER BY model;
 SELECT model, m.loss = h.loss AND m.error = h.error AS last
-FROM mf_models m JOIN mf_history h USING (schema, model) WHERE h.iteration = m.iterations ORDER BY model;
+FROM mf_models m JOIN mf_history h USING (schema, model) WHERE schema = 'train' AND h.iteration = m.iterations ORDER BY model;
 
 -- The stored Gramians are the sums of outer products of the stored vectors.
 SELECT max(abs(g - exact)) < 1e-3 AS gramian
@@ -128,7 +130,7 @@ FROM (SELECT ordinality - 1 AS n, g FROM mf_models, unnest(gramian_items) WITH O
 	WHERE model = 'implicit') stored
 JOIN LATERAL (SELECT sum(factors[n / 5 + 1]::double precision * factors[n % 5 + 1]) AS exact
 	FROM implicit_items) x ON true;
-SELECT count(*) FROM mf_models WHERE feedback = 'explicit' AND gramian_items IS NOT NULL;
+SELECT count(*) FROM mf_models WHERE schema = 'train' AND feedback = 'explicit' AND gramian_items IS NOT NULL;
 
 -- What the tables keep of the ratings.
 SELECT count(*) AS differing FROM

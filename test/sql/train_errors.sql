@@ -1,6 +1,7 @@
 -- Wrong options, names and rights: a clear error, and the old model unharmed.
 SET client_min_messages = warning;
-SET search_path = public;
+CREATE SCHEMA errors;
+SET search_path = errors, public;
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 
@@ -68,10 +69,9 @@ ROLLBACK;
 -- Rights.
 CREATE ROLE factor_reader;
 CREATE ROLE factor_trainer;
-GRANT USAGE ON SCHEMA public TO factor_reader, factor_trainer;
+GRANT USAGE ON SCHEMA errors TO factor_reader, factor_trainer;
 CREATE SCHEMA lab AUTHORIZATION factor_trainer;
 GRANT USAGE ON SCHEMA lab TO factor_reader;
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 
 SET ROLE factor_trainer;
 SELECT mf_train('stars', model => 'lab.own', verbose => false);	-- may not read the ratings
@@ -99,10 +99,10 @@ ALTER TABLE stars DISABLE ROW LEVEL SECURITY;
 -- After all that, the model is what it was.
 SELECT count(*) AS differing FROM
 	(SELECT * FROM before EXCEPT SELECT user_id, bias, factors FROM stars_users) d;
-SELECT schema, model, is_default FROM mf_models ORDER BY 1, 2;
+SELECT schema, model, is_default FROM mf_models WHERE schema IN ('errors', 'lab') ORDER BY 1, 2;
 
 DROP SCHEMA lab;
 REVOKE ALL ON stars FROM factor_trainer;
-REVOKE ALL ON SCHEMA public FROM factor_reader, factor_trainer;
+REVOKE ALL ON SCHEMA errors FROM factor_reader, factor_trainer;
 DROP ROLE factor_reader;
 DROP ROLE factor_trainer;
