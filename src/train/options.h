@@ -20,6 +20,7 @@ typedef struct TrainOptions
 	AlsSpec		spec;
 	bool		scale_regularization;	/* by the ratings' deviation */
 	bool		scale_alpha;	/* by the ratings' mean */
+	bool		scale_unobserved;	/* by the ratings' density */
 } TrainOptions;
 
 /*
