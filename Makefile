@@ -8,8 +8,18 @@ DATA = $(wildcard sql/factor--*.sql)
 # In reading order, from plain numerics up to the functions that SQL calls.
 OBJS = \
 	src/numerics/distance.o \
+	src/numerics/codes.o \
+	src/numerics/codes_x86.o \
 	src/rank/vector.o \
 	src/rank/operators.o \
+	src/rank/topk.o \
+	src/rank/page.o \
+	src/rank/directory.o \
+	src/rank/build.o \
+	src/rank/insert.o \
+	src/rank/candidates.o \
+	src/rank/scan.o \
+	src/rank/vacuum.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))

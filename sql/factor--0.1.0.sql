@@ -36,6 +36,25 @@ CREATE OPERATOR <-> (
 COMMENT ON OPERATOR <-> (real[], real[]) IS 'Euclidean distance';
 
 -- ---------------------------------------------------------------------------
+-- The index: ORDER BY distance LIMIT k, exactly
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION topk_handler(internal) RETURNS index_am_handler
+	AS 'MODULE_PATHNAME', 'topk_handler' LANGUAGE C;
+COMMENT ON FUNCTION topk_handler(internal) IS 'handler of the access method topk';
+
+CREATE ACCESS METHOD topk TYPE INDEX HANDLER topk_handler;
+COMMENT ON ACCESS METHOD topk IS
+	'ranks vectors of type real[] by <=>, <#> or <->, exactly';
+
+CREATE OPERATOR CLASS real_ops DEFAULT FOR TYPE real[] USING topk AS
+	OPERATOR 1 <=> (real[], real[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 2 <#> (real[], real[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 3 <-> (real[], real[]) FOR ORDER BY pg_catalog.float_ops;
+COMMENT ON OPERATOR CLASS real_ops USING topk IS
+	'cosine distance, negative inner product and Euclidean distance of vectors';
+
+-- ---------------------------------------------------------------------------
 -- Models: the catalogue and the history
 -- ---------------------------------------------------------------------------
 
