@@ -20,6 +20,7 @@ OBJS = \
 	src/rank/candidates.o \
 	src/rank/scan.o \
 	src/rank/vacuum.o \
+	src/rank/check.o \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))

@@ -54,6 +54,11 @@ CREATE OPERATOR CLASS real_ops DEFAULT FOR TYPE real[] USING topk AS
 COMMENT ON OPERATOR CLASS real_ops USING topk IS
 	'cosine distance, negative inner product and Euclidean distance of vectors';
 
+CREATE FUNCTION mf_index_check(index regclass) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'mf_index_check' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_index_check(regclass) IS
+	'checks a topk index against its table: the number of rows found in it, or an error';
+
 -- ---------------------------------------------------------------------------
 -- Models: the catalogue and the history
 -- ---------------------------------------------------------------------------

@@ -18,11 +18,15 @@
 #define TUPLESORT_NONE false
 #endif
 
-/* What an access method may say of itself since 16, 17 and 18 */
+/* What an access method may say of itself since 16 */
 #if PG_VERSION_NUM < 160000
 #define SET_AMSUMMARIZING(routine, value) ((void) 0)
 #else
 #define SET_AMSUMMARIZING(routine, value) ((routine)->amsummarizing = (value))
+#endif
+
+#if PG_VERSION_NUM < 170000
+#define RestrictSearchPath() ((void) 0)
 #endif
 
 /* The number of index searches, shown by EXPLAIN ANALYZE since 18 */
