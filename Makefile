@@ -1,26 +1,25 @@
 # factor: a PostgreSQL extension. `make`, `make install` and `make installcheck`
-# work as for any PGXS extension.
+# work as for any PGXS extension. `make test` and `make demo` need nothing
+# beforehand: they install what is missing and run on a private server.
 
 EXTENSION = factor
 MODULE_big = factor
 DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
-OBJS = \
-	src/numerics/distance.o \
-	src/numerics/codes.o \
-	src/numerics/codes_x86.o \
-	src/rank/vector.o \
-	src/rank/operators.o \
-	src/rank/topk.o \
-	src/rank/page.o \
-	src/rank/directory.o \
-	src/rank/build.o \
-	src/rank/insert.o \
-	src/rank/candidates.o \
-	src/rank/scan.o \
-	src/rank/vacuum.o \
-	src/rank/check.o \
+NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
+	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86
+RANK = vector operators topk page directory build insert candidates scan \
+	vacuum check
+MODEL = name tables catalog guard write manage lookup cache plans rows
+TRAIN = bigarray source ids triples stream matrix build \
+	read options progress crew fit train
+SERVE = ids call predict rank seen topk similar
+OBJS = $(NUMERICS:%=src/numerics/%.o) \
+	$(RANK:%=src/rank/%.o) \
+	$(MODEL:%=src/model/%.o) \
+	$(TRAIN:%=src/train/%.o) \
+	$(SERVE:%=src/serve/%.o) \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
@@ -35,9 +34,31 @@ PG_CPPFLAGS = -I$(srcdir)/src
 PG_CFLAGS = -O3 -ffp-contract=off
 SHLIB_LINK = -ldl -lm
 
+# `make WERROR=1` turns warnings into errors.
+ifdef WERROR
+PG_CFLAGS += -Werror
+endif
+
 # No JIT bitcode: nothing here gains from inlining, and it would need clang.
 override with_llvm = no
 
 PG_CONFIG ?= pg_config
+
+# PGXS is left out where only `test` or `demo` is asked for: they install it.
+ifneq ($(filter-out test demo,$(or $(MAKECMDGOALS),all)),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(wildcard $(PGXS)),)
+$(error $(PG_CONFIG) leads to no PGXS: install PostgreSQL's server headers (postgresql-server-dev-NN), or name another with PG_CONFIG=)
+endif
 include $(PGXS)
+endif
+
+# `make test`: every test, on a private server in a temporary folder.
+# `make demo`: a first tour on the tags of Debian's packages, or on MovieLens
+# files: `make demo RATINGS=path/ratings.csv TITLES=path/movies.csv`.
+.PHONY: test demo
+test demo: export FACTOR_CALLED_FROM := $(PWD)
+test:
+	@test/sandbox.sh test/run.sh
+demo:
+	@test/demo.sh

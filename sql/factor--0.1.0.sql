@@ -68,6 +68,7 @@ CREATE TABLE mf_models (
 	model name NOT NULL,
 	owner name NOT NULL,
 	is_default boolean NOT NULL DEFAULT false,
+	created_at timestamp with time zone NOT NULL,
 	feedback text NOT NULL CHECK (feedback IN ('explicit', 'implicit')),
 	biased boolean NOT NULL,
 	factors integer NOT NULL,
@@ -100,7 +101,74 @@ CREATE TABLE mf_models (
 	PRIMARY KEY (schema, model)
 );
 COMMENT ON TABLE mf_models IS 'one row per model: where it came from, every option, counts and losses';
--- A COMMENT ON COLUMN for each column belongs here.
+COMMENT ON COLUMN mf_models.schema IS
+	'schema of the model''s two tables';
+COMMENT ON COLUMN mf_models.model IS
+	'name of the model; its tables are <model>_users and <model>_items';
+COMMENT ON COLUMN mf_models.owner IS
+	'owner of both tables; a row with another owner is not served';
+COMMENT ON COLUMN mf_models.is_default IS
+	'used when no model is named, if the schema is the first on the search_path with a default; set with mf_default()';
+COMMENT ON COLUMN mf_models.created_at IS
+	'when the model was first trained; of two defaults the older one counts';
+COMMENT ON COLUMN mf_models.feedback IS
+	'explicit (ratings to be predicted) or implicit (a count or weight of interest)';
+COMMENT ON COLUMN mf_models.biased IS
+	'whether users and items have a bias';
+COMMENT ON COLUMN mf_models.factors IS
+	'length of every vector';
+COMMENT ON COLUMN mf_models.mean IS
+	'mean of the training ratings, where predictions start; 0 for implicit feedback';
+COMMENT ON COLUMN mf_models.rating_min IS
+	'least training rating, the lower end of predictions';
+COMMENT ON COLUMN mf_models.rating_max IS
+	'greatest training rating, the upper end of predictions';
+COMMENT ON COLUMN mf_models.source_schema IS
+	'schema of the table trained from';
+COMMENT ON COLUMN mf_models.source_table IS
+	'table or view trained from; mf_topk() reads there what a user has rated';
+COMMENT ON COLUMN mf_models.user_col IS
+	'its column of user ids';
+COMMENT ON COLUMN mf_models.item_col IS
+	'its column of item ids';
+COMMENT ON COLUMN mf_models.rating_col IS
+	'its column of ratings; NULL: every row counted 1';
+COMMENT ON COLUMN mf_models.users IS
+	'how many users';
+COMMENT ON COLUMN mf_models.items IS
+	'how many items';
+COMMENT ON COLUMN mf_models.ratings IS
+	'how many distinct pairs of user and item';
+COMMENT ON COLUMN mf_models.skipped IS
+	'rows left out of training for a NULL';
+COMMENT ON COLUMN mf_models.iterations IS
+	'iterations run';
+COMMENT ON COLUMN mf_models.regularization IS
+	'weight of the vectors'' squared lengths in the objective';
+COMMENT ON COLUMN mf_models.reg_exponent IS
+	'how that weight grows with the number of a row''s ratings';
+COMMENT ON COLUMN mf_models.bias_regularization IS
+	'weight of the squared biases in the objective';
+COMMENT ON COLUMN mf_models.alpha IS
+	'weight of an implicit rating';
+COMMENT ON COLUMN mf_models.unobserved_weight IS
+	'weight of a pair without a rating';
+COMMENT ON COLUMN mf_models.seed IS
+	'seed of the first vectors';
+COMMENT ON COLUMN mf_models.gramian_users IS
+	'sum of the outer products of the users'' vectors, factors by factors; NULL: none kept';
+COMMENT ON COLUMN mf_models.gramian_items IS
+	'sum of the outer products of the items'' vectors, factors by factors; NULL: none kept';
+COMMENT ON COLUMN mf_models.loss IS
+	'the objective at the end';
+COMMENT ON COLUMN mf_models.error IS
+	'the training error at the end';
+COMMENT ON COLUMN mf_models.seconds IS
+	'how long training took';
+COMMENT ON COLUMN mf_models.trained_at IS
+	'when the last training stored the model';
+COMMENT ON COLUMN mf_models.trained_by IS
+	'who ran it';
 
 CREATE TABLE mf_history (
 	schema name NOT NULL,
@@ -112,6 +180,19 @@ CREATE TABLE mf_history (
 	PRIMARY KEY (schema, model, iteration)
 );
 COMMENT ON TABLE mf_history IS 'one row per model and iteration of its last training';
+
+COMMENT ON COLUMN mf_history.schema IS
+	'schema of the model';
+COMMENT ON COLUMN mf_history.model IS
+	'name of the model';
+COMMENT ON COLUMN mf_history.iteration IS
+	'which iteration, from 1';
+COMMENT ON COLUMN mf_history.error IS
+	'training error after it';
+COMMENT ON COLUMN mf_history.loss IS
+	'objective after it';
+COMMENT ON COLUMN mf_history.seconds IS
+	'seconds since the training began';
 
 CREATE FUNCTION mf_guard() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'mf_guard' LANGUAGE C;
@@ -179,3 +260,143 @@ COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, in
 -- ---------------------------------------------------------------------------
 -- Serving
 -- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_predict(user_id bigint, item_id bigint, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(bigint, bigint, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id bigint, item_id uuid, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(bigint, uuid, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id bigint, item_id text, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(bigint, text, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id uuid, item_id bigint, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(uuid, bigint, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id uuid, item_id uuid, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(uuid, uuid, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id uuid, item_id text, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(uuid, text, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id text, item_id bigint, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(text, bigint, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id text, item_id uuid, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(text, uuid, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+CREATE FUNCTION mf_predict(user_id text, item_id text, model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(text, text, text) IS
+	'the rating that the user would give the item; NULL where the model does not know one of them';
+
+-- The witness forms take ids of any type. item_type is a NULL of the type wanted.
+CREATE FUNCTION mf_predict(user_id anyelement, item_id anycompatible, item_type anycompatible,
+	model text DEFAULT NULL)
+	RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_predict_witness' LANGUAGE C STABLE PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION mf_predict(anyelement, anycompatible, anycompatible, text) IS
+	'mf_predict for ids of other types: item_type is a NULL of the type of the item ids';
+
+CREATE FUNCTION mf_topk(user_id bigint, k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (item bigint, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk(bigint, integer, text, boolean) IS
+	'the k items that the user would rate highest, without those rated already';
+
+CREATE FUNCTION mf_topk(user_id uuid, k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (item uuid, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk(uuid, integer, text, boolean) IS
+	'the k items that the user would rate highest, without those rated already';
+
+CREATE FUNCTION mf_topk(user_id text, k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (item text, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk(text, integer, text, boolean) IS
+	'the k items that the user would rate highest, without those rated already';
+
+CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
+	exclude_seen boolean DEFAULT true, model text DEFAULT NULL)
+	RETURNS TABLE (item anycompatible, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text) IS
+	'mf_topk for ids of other types: item_type is a NULL of the type that item is to have';
+
+CREATE FUNCTION mf_similar_items(item_id bigint, k integer DEFAULT 10, model text DEFAULT NULL)
+	RETURNS TABLE (item bigint, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_items' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_items(bigint, integer, text) IS
+	'the k items most similar to the item, by the cosine of their factors, without itself';
+
+CREATE FUNCTION mf_similar_items(item_id uuid, k integer DEFAULT 10, model text DEFAULT NULL)
+	RETURNS TABLE (item uuid, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_items' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_items(uuid, integer, text) IS
+	'the k items most similar to the item, by the cosine of their factors, without itself';
+
+CREATE FUNCTION mf_similar_items(item_id text, k integer DEFAULT 10, model text DEFAULT NULL)
+	RETURNS TABLE (item text, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_items' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_items(text, integer, text) IS
+	'the k items most similar to the item, by the cosine of their factors, without itself';
+
+CREATE FUNCTION mf_similar_items(item_id anycompatible, k integer, item_type anycompatible,
+	model text DEFAULT NULL)
+	RETURNS TABLE (item anycompatible, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_items_witness' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_items(anycompatible, integer, anycompatible, text) IS
+	'mf_similar_items for ids of other types: item_type is a NULL of the type of the ids';
+
+CREATE FUNCTION mf_similar_users(to_user bigint, k integer DEFAULT 10, model text DEFAULT NULL)
+	RETURNS TABLE (user_id bigint, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_users' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_users(bigint, integer, text) IS
+	'the k users most similar to the user, by the cosine of their factors, without itself';
+
+CREATE FUNCTION mf_similar_users(to_user uuid, k integer DEFAULT 10, model text DEFAULT NULL)
+	RETURNS TABLE (user_id uuid, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_users' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_users(uuid, integer, text) IS
+	'the k users most similar to the user, by the cosine of their factors, without itself';
+
+CREATE FUNCTION mf_similar_users(to_user text, k integer DEFAULT 10, model text DEFAULT NULL)
+	RETURNS TABLE (user_id text, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_users' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_users(text, integer, text) IS
+	'the k users most similar to the user, by the cosine of their factors, without itself';
+
+CREATE FUNCTION mf_similar_users(to_user anycompatible, k integer, user_type anycompatible,
+	model text DEFAULT NULL)
+	RETURNS TABLE (user_id anycompatible, similarity double precision)
+	AS 'MODULE_PATHNAME', 'mf_similar_users_witness' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_similar_users(anycompatible, integer, anycompatible, text) IS
+	'mf_similar_users for ids of other types: user_type is a NULL of the type of the ids';

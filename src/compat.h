@@ -16,6 +16,15 @@
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #define TUPLESORT_NONE false
+
+/* Temporary files shared by name. */
+#define SharedFileSetFiles(fileset) (fileset)
+#define BufFileCreateFileSet(files, name) BufFileCreateShared(files, name)
+#define BufFileExportFileSet(file) BufFileExportShared(file)
+#define BufFileOpenFileSet(files, name, mode, missing_ok) \
+	BufFileOpenShared(files, name, mode)
+#else
+#define SharedFileSetFiles(fileset) (&(fileset)->fs)
 #endif
 
 /* What an access method may say of itself since 16 */
@@ -44,7 +53,17 @@
 #if PG_VERSION_NUM < 160000
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "storage/buffile.h"
 #include "utils/acl.h"
+
+static inline void
+BufFileReadExact(BufFile *file, void *data, size_t size)
+{
+	if (BufFileRead(file, data, size) != size)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read from temporary file")));
+}
 
 static inline bool
 object_ownercheck(Oid classid, Oid objectid, Oid roleid)
@@ -61,6 +80,24 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 		pg_namespace_aclcheck(objectid, roleid, mode) :
 		pg_class_aclcheck(objectid, roleid, mode);
 }
+#endif
+
+/* The primary key's index, never a deferrable one where that is told. */
+#if PG_VERSION_NUM < 180000
+#define relation_primary_key(rel) RelationGetPrimaryKeyIndex(rel)
+#define begin_index_scan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#else
+#define relation_primary_key(rel) RelationGetPrimaryKeyIndex(rel, false)
+#define begin_index_scan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#endif
+
+/* The backend's local transaction id. */
+#if PG_VERSION_NUM < 170000
+#define my_local_xid() (MyProc->lxid)
+#else
+#define my_local_xid() (MyProc->vxid.lxid)
 #endif
 
 #endif							/* FACTOR_COMPAT_H */

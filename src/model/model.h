@@ -13,6 +13,7 @@
 #ifndef FACTOR_MODEL_H
 #define FACTOR_MODEL_H
 
+#include "access/attnum.h"
 #include "fmgr.h"
 #include "utils/timestamp.h"
 
@@ -79,7 +80,8 @@ typedef struct ModelTarget
 	const char *name;
 	ModelKey	key[2];
 	bool		exists;			/* both tables are there already */
-	Oid			relid[2];		/* valid when exists */
+	Oid			relid[2];		/* valid when exists, and once written */
+	bool		rechecked;		/* looked at again before the first write */
 } ModelTarget;
 
 /*
@@ -130,6 +132,10 @@ typedef struct ModelSide
 	AttrNumber	factors_attno;
 	Oid			index;			/* of the primary key */
 	Oid			eq_function;	/* equality of the key type, for index scans */
+	Oid			eq_collation;
+	bool		access_checked; /* the caller's rights, once a model_open() */
+	bool		row_security;	/* policies apply to the caller */
+	struct TupleTableSlot *slot;	/* of the first model_fetch(), for the next */
 } ModelSide;
 
 typedef struct Model
@@ -152,6 +158,15 @@ typedef struct Model
  */
 extern Model *model_open(Oid extension_schema, const char *name);
 
+/*
+ * A model kept open between calls (cache.c), for as long as what model_open()
+ * would find cannot have changed. Lives in `parent`.
+ */
+typedef struct ModelCache ModelCache;
+
+extern ModelCache *model_cache_create(MemoryContext parent, Oid extension_schema);
+extern Model *model_cache_open(ModelCache *cache, const char *name);
+
 /* A user's or item's own row. */
 typedef struct ModelEntity
 {
@@ -165,7 +180,17 @@ typedef struct ModelEntity
  * false where there is no such id. The caller's privileges and row security
  * hold.
  */
-extern bool model_fetch(const Model *model, MfSide side, Datum id,
+extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);
+
+/*
+ * The numbers of a row's array of factors, detoasted; an error if they are not
+ * as many as the model has.
+ */
+extern const float *model_factors(const Model *model, const ModelSide *side,
+								  Datum factors);
+
+/* The key type's equality, for SQL text: OPERATOR(pg_catalog.=). */
+extern char *model_equality_operator(Oid type);
 
 #endif							/* FACTOR_MODEL_H */

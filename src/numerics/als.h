@@ -75,16 +75,10 @@ typedef struct AlsBlock
 /* What a block adds to the training error and to the objective. */
 typedef struct AlsSums
 {
-	double		weighted_squares;	/* sum of c (r - rhat)^2 over the block */
+	double		weighted_squares;	/* sum of c (r - rhat)^2 */
 	double		weight;			/* sum of c */
 	double		penalty;		/* lambda and lambda_b terms of its rows */
 } AlsSums;
-
-/*
- * Called at least every ten milliseconds or so of work, never inside BLAS. It
- * need not return: nothing here holds anything that would have to be freed.
- */
-typedef void (*NumericsPoll) (void *arg);
 
 /* Floats from one row to the next. */
 extern size_t als_stride(int factors);
@@ -92,10 +86,16 @@ extern size_t als_stride(int factors);
 /*
  * A workspace for als_solve_block: its size in bytes, and its making in memory
  * that the caller provides (64-byte aligned). It needs OpenBLAS loaded.
+ *
+ * als_workspace_init takes the best kernel for this processor;
+ * als_workspace_init_with the one given (see kernel.h), for comparing them.
  */
 typedef struct AlsWorkspace AlsWorkspace;
+struct Kernel;
 extern size_t als_workspace_size(const AlsSpec *spec);
 extern AlsWorkspace *als_workspace_init(void *memory, const AlsSpec *spec);
+extern AlsWorkspace *als_workspace_init_with(void *memory, const AlsSpec *spec,
+											 const struct Kernel *kernel);
 
 /*
  * Adds rows [from, to) of a side to its Gramian, sum x x^T: d x d doubles, row
@@ -122,6 +122,20 @@ extern NumericsStatus als_solve_block(AlsWorkspace *ws,
 									  const double *gramian,
 									  const AlsBlock *block, AlsSums *sums,
 									  NumericsPoll poll, void *arg);
+
+/*
+ * The lambda and lambda_b terms of the block's rows as they are now. `n_other`
+ * is the number of rows of the other side; entries are not looked at.
+ */
+extern double als_penalty(const AlsSpec *spec, const AlsSide *self,
+						  size_t n_other, const AlsBlock *block);
+
+/*
+ * sum over all pairs of (p_u . q_i)^2 = trace(G_users G_items), from the two
+ * sides' Gramians: what alpha0 multiplies in the objective.
+ */
+extern double als_allpairs(const double *gramian_users,
+						   const double *gramian_items, int factors);
 
 /*
  * The row's first vector, from the seed and a hash of its id alone: d normals

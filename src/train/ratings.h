@@ -30,12 +30,15 @@ typedef struct BigArray
 	void	   *data;
 	Size		size;
 	dsm_segment *segment;		/* NULL: local */
+	void	   *local;			/* what to pfree, when local */
 } BigArray;
 
 /*
  * Allocates in shared memory if `shared`, and returns true; where there is no
  * shared memory to be had, or `shared` is false, allocates in `context`
- * (kept huge-safe) and returns whether what was asked for was given.
+ * (kept huge-safe) and returns whether what was asked for was given. Shared
+ * arrays are freed by the current resource owner, at an error for instance;
+ * they cannot be made in parallel mode.
  */
 extern bool bigarray_alloc(BigArray *array, Size size, bool shared,
 						   MemoryContext context);
@@ -88,6 +91,7 @@ typedef struct RatingSet
 	uint64		skipped;		/* of them, for a NULL */
 	uint64		pairs;			/* distinct */
 	double		mean;			/* of the pairs' values, in sorted order */
+	double		mean_square;	/* of their squares */
 	double		min;
 	double		max;
 } RatingSet;
@@ -95,8 +99,9 @@ typedef struct RatingSet
 /*
  * The names, types, typmods and collations of the source's key columns, with
  * every check that can be made before reading: the relation's kind, the
- * columns (hint: those that are there), the ordering of the id types, a
- * numeric rating column, the right to read.
+ * columns (hint: those that are there), the right to read them, the ordering of
+ * the id types, a numeric rating column. A column of a domain makes a key of the
+ * domain's base type. The relation stays locked (ACCESS SHARE).
  */
 extern void ratings_check(const RatingSource *source, ModelKey key[2]);
 
@@ -107,6 +112,13 @@ extern void ratings_check(const RatingSource *source, ModelKey key[2]);
  */
 extern RatingSet *ratings_read(const RatingSource *source, bool want_shared,
 							   SharedFileSet *fileset);
+
+/*
+ * Gives back shared memory and files, in the process that read the ratings.
+ * Without an error it must be called, or the server warns of leaks; at an
+ * error they are freed by themselves.
+ */
+extern void ratings_free(RatingSet *set);
 
 /* ---- Sharing a matrix with workers: plain data for the DSM ---- */
 
@@ -128,6 +140,11 @@ extern void rating_matrix_describe(const RatingMatrix *matrix, MfSide side,
 								   RatingMatrixHandle *handle);
 extern void rating_matrix_attach(const RatingMatrixHandle *handle,
 								 SharedFileSet *fileset, RatingMatrix *matrix);
+
+/*
+ * In a worker: detaches what rating_matrix_attach() attached.
+ */
+extern void rating_matrix_free(RatingMatrix *matrix);
 
 /*
  * Block `number` as the solver takes it. From a file it is read into the

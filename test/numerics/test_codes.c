@@ -5,65 +5,48 @@
  * gives the reference's bits, no bound exceeds the distance that distance.c
  * returns nor undercuts the bound of the norm alone, the products lose nothing
  * at the extremes of the digits, and the bounds are close enough to be of use.
- *
- * Usage: test_codes [seed]
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "numerics/codes.h"
 #include "numerics/distance.h"
 
-static uint64_t state;
 static long failures = 0;
 
+/* Tells what failed; each test then counts as one check. */
 #define CHECK(condition, ...) \
 	do { \
 		if (!(condition)) \
 		{ \
 			failures++; \
-			printf("FAILED: " __VA_ARGS__); \
+			printf("# codes: " __VA_ARGS__); \
 			printf(" (line %d)\n", __LINE__); \
 		} \
 	} while (0)
 
-/* splitmix64 */
-static uint64_t
-Random(void)
+/* 0 .. n - 1 */
+static size_t
+RandomBelow(size_t n)
 {
-	uint64_t	z = (state += UINT64_C(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-static double
-Uniform(void)
-{
-	return (double) (Random() >> 11) * 0x1p-53;
-}
-
-static double
-Normal(void)
-{
-	return sqrt(-2.0 * log(1.0 - Uniform())) * cos(2.0 * M_PI * Uniform());
+	return (size_t) (random_uniform() * (double) n);
 }
 
 /* Shapes: normal, sparse, one large element, all of one size, near a query. */
 static void
 FillVector(float *x, size_t length, const float *near)
 {
-	int			shape = (int) (Random() % 6);
-	double		size = exp(Normal() * (Random() % 4 == 0 ? 12.0 : 0.6));
+	int			shape = (int) RandomBelow(6);
+	double		size = exp(random_normal() * (RandomBelow(4) == 0 ? 12.0 : 0.6));
 
 	for (size_t k = 0; k < length; k++)
 	{
-		double		v = Normal();
+		double		v = random_normal();
 
-		if (shape == 1 && Uniform() < 0.8)
+		if (shape == 1 && random_uniform() < 0.8)
 			v = 0.0;
 		else if (shape == 2)
 			v *= k == 0 ? 1000.0 : 1e-3;
@@ -72,7 +55,7 @@ FillVector(float *x, size_t length, const float *near)
 		else if (shape == 4 && near != NULL)
 			v = near[k] / size;
 		else if (shape == 5 && near != NULL)
-			v = (near[k] + 1e-4 * Normal()) / size;
+			v = (near[k] + 1e-4 * random_normal()) / size;
 		x[k] = (float) (v * size);
 	}
 }
@@ -116,7 +99,7 @@ FillBlock(TestBlock *t, size_t capacity, size_t count, size_t length,
 	t->scale = malloc(capacity * sizeof(float));
 	t->error = malloc(capacity * sizeof(float));
 	for (size_t i = 0; i < capacity * code_bytes(length); i++)
-		t->bytes[i] = (uint8_t) Random();
+		t->bytes[i] = (uint8_t) RandomBelow(256);
 	for (size_t i = 0; i < count; i++)
 	{
 		float	   *x = t->vectors + i * length;
@@ -240,9 +223,9 @@ TestRandom(void)
 
 	for (int round = 0; round < 400; round++)
 	{
-		size_t		length = lengths[Random() % (sizeof(lengths) / sizeof(*lengths))];
-		size_t		capacity = 1 + Random() % (length > 300 ? 20 : 100);
-		size_t		count = Random() % (capacity + 1);
+		size_t		length = lengths[RandomBelow(sizeof(lengths) / sizeof(*lengths))];
+		size_t		capacity = 1 + RandomBelow(length > 300 ? 20 : 100);
+		size_t		count = RandomBelow(capacity + 1);
 		float	   *q = malloc(length * sizeof(float));
 		CodeQuery  *query = malloc(code_query_size(length));
 		TestBlock	t;
@@ -272,7 +255,7 @@ TestTightness(void)
 	for (int i = 0; i < 1000; i++)
 	{
 		for (int k = 0; k < 64; k++)
-			x[k] = (float) Normal();
+			x[k] = (float) random_normal();
 		CHECK(code_vector(x, 64, bytes, &scalars) == CODE_REGULAR, "irregular");
 		worst = fmax(worst, scalars.error);
 	}
@@ -352,18 +335,30 @@ TestExtremes(void)
 		}
 }
 
-int
-main(int argc, char **argv)
+/* Runs a test and counts it as one check. */
+static void
+Run(void (*test) (void), const char *words)
 {
-	state = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	printf("seed %llu; instruction sets:", (unsigned long long) state);
+	long		before = failures;
+
+	test();
+	check(failures == before, "codes: %s", words);
+}
+
+void
+test_codes(void)
+{
+	printf("# codes: instruction sets");
 	for (int isa = 0; isa < CODE_ISAS; isa++)
 		printf(" %d %s", isa, code_isa_supported(isa) ? "yes" : "no");
 	printf("\n");
-	TestKinds();
-	TestTightness();
-	TestExtremes();
-	TestRandom();
-	printf(failures == 0 ? "codes: ok\n" : "codes: %ld failures\n", failures);
-	return failures == 0 ? 0 : 1;
+	random_seed("codes", 1);
+	Run(TestKinds, "what has a code");
+	Run(TestTightness, "the error is small");
+	Run(TestExtremes, "digits at their extremes");
+	for (uint64_t seed = 2; seed < 5; seed++)
+	{
+		random_seed("codes", seed);
+		Run(TestRandom, "no bound exceeds the distance, all instruction sets agree");
+	}
 }

@@ -1,0 +1,421 @@
+/*
+ * catalog.c: the rows of mf_models, read and written.
+ *
+ * Reading goes straight through the primary key's index, since serving does it
+ * for every call and everyone may read mf_models. Which snapshot is the
+ * caller's to say: serving takes the active one, so that a model's mean and its
+ * factors come from one training; training takes the latest.
+ *
+ * Writing goes through SPI as the caller, so that the trigger mf_guard has the
+ * last word. All names in the SQL are qualified: the caller's search_path may
+ * be anyone's.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "model/catalog.h"
+
+Oid
+catalog_relid(Oid extension_schema, const char *table)
+{
+	Oid			relid = get_relname_relid(table, extension_schema);
+
+	if (!OidIsValid(relid))
+		elog(ERROR, "table %s is not in the schema of the extension", table);
+	return relid;
+}
+
+/* ---- Reading ---- */
+
+static const char *
+NameColumn(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
+
+	return isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
+}
+
+static Datum
+Column(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
+
+	if (isnull)
+		elog(ERROR, "unexpected null in column %d of mf_models", attno);
+	return value;
+}
+
+void
+catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
+{
+	ModelRecord *record = &row->record;
+
+#define GET_NAME(col) NameColumn(tuple, desc, Anum_models_##col)
+#define GET(col) Column(tuple, desc, Anum_models_##col)
+
+	memset(row, 0, sizeof(*row));
+	row->schema = GET_NAME(schema);
+	row->name = GET_NAME(model);
+	row->owner = GET_NAME(owner);
+	row->is_default = DatumGetBool(GET(is_default));
+	row->created_at = DatumGetTimestampTz(GET(created_at));
+	record->implicit = strcmp(TextDatumGetCString(GET(feedback)), "implicit") == 0;
+	record->biased = DatumGetBool(GET(biased));
+	record->factors = DatumGetInt32(GET(factors));
+	record->mean = DatumGetFloat8(GET(mean));
+	record->rating_min = DatumGetFloat8(GET(rating_min));
+	record->rating_max = DatumGetFloat8(GET(rating_max));
+	record->source_schema = GET_NAME(source_schema);
+	record->source_table = GET_NAME(source_table);
+	record->user_col = GET_NAME(user_col);
+	record->item_col = GET_NAME(item_col);
+	record->rating_col = GET_NAME(rating_col);
+	record->users = DatumGetInt64(GET(users));
+	record->items = DatumGetInt64(GET(items));
+	record->ratings = DatumGetInt64(GET(ratings));
+	record->skipped = DatumGetInt64(GET(skipped));
+	record->iterations = DatumGetInt32(GET(iterations));
+	record->regularization = DatumGetFloat8(GET(regularization));
+	record->reg_exponent = DatumGetFloat8(GET(reg_exponent));
+	record->bias_regularization = DatumGetFloat8(GET(bias_regularization));
+	record->alpha = DatumGetFloat8(GET(alpha));
+	record->unobserved_weight = DatumGetFloat8(GET(unobserved_weight));
+	record->seed = DatumGetInt64(GET(seed));
+	record->loss = DatumGetFloat8(GET(loss));
+	record->error = DatumGetFloat8(GET(error));
+	record->seconds = DatumGetFloat8(GET(seconds));
+
+#undef GET
+#undef GET_NAME
+}
+
+/*
+ * Scans mf_models by its primary key: one model's row, or with a NULL model
+ * the flagged rows of a schema. Returns a list of CatalogRow.
+ */
+static List *
+ScanRows(Oid extension_schema, const char *schema, const char *model, Snapshot snapshot)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key[2];
+	NameData	schema_name;
+	NameData	model_name;
+	HeapTuple	tuple;
+	List	   *rows = NIL;
+
+	rel = table_open(catalog_relid(extension_schema, "mf_models"), AccessShareLock);
+	namestrcpy(&schema_name, schema);
+	ScanKeyInit(&key[0], Anum_models_schema, BTEqualStrategyNumber, F_NAMEEQ,
+				NameGetDatum(&schema_name));
+	if (model != NULL)
+	{
+		namestrcpy(&model_name, model);
+		ScanKeyInit(&key[1], Anum_models_model, BTEqualStrategyNumber, F_NAMEEQ,
+					NameGetDatum(&model_name));
+	}
+
+	snapshot = RegisterSnapshot(snapshot);
+	scan = systable_beginscan(rel, relation_primary_key(rel), true, snapshot,
+							  model != NULL ? 2 : 1, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		CatalogRow *row;
+
+		if (model == NULL &&
+			!DatumGetBool(Column(tuple, RelationGetDescr(rel), Anum_models_is_default)))
+			continue;
+		row = palloc(sizeof(CatalogRow));
+		catalog_row_read(tuple, RelationGetDescr(rel), row);
+		rows = lappend(rows, row);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return rows;
+}
+
+bool
+catalog_row_find(Oid extension_schema, const char *schema, const char *model,
+				 Snapshot snapshot, CatalogRow *row)
+{
+	List	   *rows = ScanRows(extension_schema, schema, model, snapshot);
+
+	if (rows == NIL)
+		return false;
+	*row = *(CatalogRow *) linitial(rows);
+	return true;
+}
+
+List *
+catalog_rows_flagged(Oid extension_schema, const char *schema, Snapshot snapshot)
+{
+	return ScanRows(extension_schema, schema, NULL, snapshot);
+}
+
+bool
+catalog_row_valid(const CatalogRow *row, const ModelTables *tables)
+{
+	return OidIsValid(tables->relid[MF_USERS]) &&
+		OidIsValid(tables->relid[MF_ITEMS]) &&
+		tables->owner[MF_USERS] == tables->owner[MF_ITEMS] &&
+		tables->owner[MF_USERS] == get_role_oid(row->owner, true);
+}
+
+/*
+ * Two first trainings in one schema may each have found no default and taken
+ * the flag. Then the model that was made first is the default, for everyone.
+ */
+CatalogRow *
+catalog_default(Oid extension_schema, const char *schema, Snapshot snapshot)
+{
+	CatalogRow *best = NULL;
+	ListCell   *cell;
+
+	foreach(cell, catalog_rows_flagged(extension_schema, schema, snapshot))
+	{
+		CatalogRow *row = lfirst(cell);
+		ModelTables tables;
+
+		if (best != NULL &&
+			(row->created_at > best->created_at ||
+			 (row->created_at == best->created_at && strcmp(row->name, best->name) > 0)))
+			continue;
+		model_tables_find(row->schema, row->name, &tables);
+		if (catalog_row_valid(row, &tables))
+			best = row;
+	}
+	return best;
+}
+
+/* ---- Writing ---- */
+
+/* The table's name for SQL text. */
+static char *
+CatalogTable(Oid extension_schema, const char *table)
+{
+	return quote_qualified_identifier(get_namespace_name(extension_schema), table);
+}
+
+static void
+Execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
+		int expected)
+{
+	int			status = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+
+	if (status != expected)
+		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
+}
+
+/* Within an SPI connection. */
+static void
+DeleteRows(Oid extension_schema, const char *table, const char *schema, const char *model)
+{
+	Oid			types[2] = {NAMEOID, NAMEOID};
+	Datum		values[2];
+	NameData	schema_name;
+	NameData	model_name;
+
+	namestrcpy(&schema_name, schema);
+	namestrcpy(&model_name, model);
+	values[0] = NameGetDatum(&schema_name);
+	values[1] = NameGetDatum(&model_name);
+	Execute(psprintf("DELETE FROM %s WHERE schema OPERATOR(pg_catalog.=) $1 "
+					 "AND model OPERATOR(pg_catalog.=) $2",
+					 CatalogTable(extension_schema, table)),
+			2, types, values, NULL, SPI_OK_DELETE);
+}
+
+void
+catalog_row_delete(Oid extension_schema, const char *schema, const char *model)
+{
+	SPI_connect();
+	/* The history first: the model's row says who may do it. */
+	DeleteRows(extension_schema, "mf_history", schema, model);
+	DeleteRows(extension_schema, "mf_models", schema, model);
+	SPI_finish();
+}
+
+/* A square matrix as real[], or NULL. */
+static Datum
+MatrixDatum(const float *matrix, int n, bool *isnull)
+{
+	int			dims[2] = {n, n};
+	int			lbs[2] = {1, 1};
+	Size		count = (Size) n * n;
+	Size		size;
+	ArrayType  *array;
+
+	*isnull = (matrix == NULL || n == 0);
+	if (*isnull)
+		return (Datum) 0;
+	if (count > (MaxAllocSize - ARR_OVERHEAD_NONULLS(2)) / sizeof(float4))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a Gramian of %d factors is too large to be stored", n)));
+	size = ARR_OVERHEAD_NONULLS(2) + count * sizeof(float4);
+	array = palloc0(size);
+	SET_VARSIZE(array, size);
+	array->ndim = 2;
+	array->elemtype = FLOAT4OID;
+	memcpy(ARR_DIMS(array), dims, sizeof(dims));
+	memcpy(ARR_LBOUND(array), lbs, sizeof(lbs));
+	memcpy(ARR_DATA_PTR(array), matrix, count * sizeof(float4));
+	return PointerGetDatum(array);
+}
+
+static Datum
+NameDatum(const char *string)
+{
+	Name		name = palloc0(sizeof(NameData));
+
+	namestrcpy(name, string);
+	return NameGetDatum(name);
+}
+
+/*
+ * The row of mf_models as parameters. A row that is there keeps its flag and
+ * its time of creation: retraining a model does not make it the default.
+ */
+static void
+WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
+{
+	Relation	rel;
+	TupleDesc	desc;
+	Oid			types[Natts_models];
+	Datum		values[Natts_models];
+	bool		isnull[Natts_models] = {false};
+	char		nulls[Natts_models];
+	StringInfoData columns;
+	StringInfoData params;
+	StringInfoData sets;
+	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
+	int			i;
+
+#define SET(col, datum) values[Anum_models_##col - 1] = (datum)
+
+	SET(schema, NameDatum(target->schema_name));
+	SET(model, NameDatum(target->name));
+	SET(owner, NameDatum(GetUserNameFromId(GetUserId(), false)));	/* mf_guard's say */
+	SET(is_default, BoolGetDatum(catalog_default(target->extension_schema,
+												 target->schema_name,
+												 GetLatestSnapshot()) == NULL));
+	SET(created_at, now);
+	SET(feedback, CStringGetTextDatum(record->implicit ? "implicit" : "explicit"));
+	SET(biased, BoolGetDatum(record->biased));
+	SET(factors, Int32GetDatum(record->factors));
+	SET(mean, Float8GetDatum(record->mean));
+	SET(rating_min, Float8GetDatum(record->rating_min));
+	SET(rating_max, Float8GetDatum(record->rating_max));
+	SET(source_schema, NameDatum(record->source_schema));
+	SET(source_table, NameDatum(record->source_table));
+	SET(user_col, NameDatum(record->user_col));
+	SET(item_col, NameDatum(record->item_col));
+	isnull[Anum_models_rating_col - 1] = (record->rating_col == NULL);
+	SET(rating_col, record->rating_col ? NameDatum(record->rating_col) : (Datum) 0);
+	SET(users, Int64GetDatum(record->users));
+	SET(items, Int64GetDatum(record->items));
+	SET(ratings, Int64GetDatum(record->ratings));
+	SET(skipped, Int64GetDatum(record->skipped));
+	SET(iterations, Int32GetDatum(record->iterations));
+	SET(regularization, Float8GetDatum(record->regularization));
+	SET(reg_exponent, Float8GetDatum(record->reg_exponent));
+	SET(bias_regularization, Float8GetDatum(record->bias_regularization));
+	SET(alpha, Float8GetDatum(record->alpha));
+	SET(unobserved_weight, Float8GetDatum(record->unobserved_weight));
+	SET(seed, Int64GetDatum(record->seed));
+	SET(gramian_users, MatrixDatum(record->gramian[MF_USERS], record->factors,
+								   &isnull[Anum_models_gramian_users - 1]));
+	SET(gramian_items, MatrixDatum(record->gramian[MF_ITEMS], record->factors,
+								   &isnull[Anum_models_gramian_items - 1]));
+	SET(loss, Float8GetDatum(record->loss));
+	SET(error, Float8GetDatum(record->error));
+	SET(seconds, Float8GetDatum(record->seconds));
+	SET(trained_at, now);
+	SET(trained_by, NameDatum(GetUserNameFromId(GetUserId(), false)));
+
+#undef SET
+
+	initStringInfo(&columns);
+	initStringInfo(&params);
+	initStringInfo(&sets);
+	rel = table_open(catalog_relid(target->extension_schema, "mf_models"), RowExclusiveLock);
+	desc = RelationGetDescr(rel);
+	for (i = 0; i < Natts_models; i++)
+	{
+		const char *column = quote_identifier(NameStr(TupleDescAttr(desc, i)->attname));
+
+		types[i] = TupleDescAttr(desc, i)->atttypid;
+		nulls[i] = isnull[i] ? 'n' : ' ';
+		appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "", column);
+		appendStringInfo(&params, "%s$%d", i > 0 ? ", " : "", i + 1);
+		if (i + 1 > Anum_models_created_at || i + 1 == Anum_models_owner)
+			appendStringInfo(&sets, "%s%s = excluded.%s", sets.len > 0 ? ", " : "",
+							 column, column);
+	}
+	table_close(rel, NoLock);
+
+	Execute(psprintf("INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (schema, model) DO UPDATE SET %s",
+					 CatalogTable(target->extension_schema, "mf_models"),
+					 columns.data, params.data, sets.data),
+			Natts_models, types, values, nulls, SPI_OK_INSERT);
+}
+
+static void
+WriteHistory(const ModelTarget *target, int niterations, const ModelIteration *iterations)
+{
+	Oid			types[6] = {NAMEOID, NAMEOID, INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID};
+	SPIPlanPtr	plan;
+	int			i;
+
+	plan = SPI_prepare(psprintf("INSERT INTO %s (schema, model, iteration, error, loss, seconds) "
+								"VALUES ($1, $2, $3, $4, $5, $6)",
+								CatalogTable(target->extension_schema, "mf_history")),
+					   6, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare the insertion into mf_history");
+	for (i = 0; i < niterations; i++)
+	{
+		Datum		values[6];
+
+		values[0] = NameDatum(target->schema_name);
+		values[1] = NameDatum(target->name);
+		values[2] = Int32GetDatum(iterations[i].iteration);
+		values[3] = Float8GetDatum(iterations[i].error);
+		values[4] = Float8GetDatum(iterations[i].loss);
+		values[5] = Float8GetDatum(iterations[i].seconds);
+		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not insert into mf_history");
+	}
+}
+
+void
+model_write_record(ModelTarget *target, const ModelRecord *record,
+				   int niterations, const ModelIteration *iterations)
+{
+	SPI_connect();
+	DeleteRows(target->extension_schema, "mf_history", target->schema_name, target->name);
+	/* Of an earlier model whose tables were dropped by hand: nothing to keep. */
+	if (!target->exists)
+		DeleteRows(target->extension_schema, "mf_models", target->schema_name, target->name);
+	WriteModelsRow(target, record);
+	WriteHistory(target, niterations, iterations);
+	SPI_finish();
+}

@@ -1,0 +1,187 @@
+/*
+ * rows.c: one user's or item's row, by its id.
+ *
+ * A query may ask for a prediction for each of a million pairs, so this goes
+ * to the table through its primary key's index without SPI, as the executor's
+ * index scan would: with the active snapshot and the key type's own equality.
+ * What the executor would have checked is checked here, once for an opened
+ * model: the right to SELECT the table or the columns that are read. Where row
+ * security applies to the caller the policies are the executor's business, and
+ * the row is read by SQL.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "model/catalog.h"
+#include "model/plans.h"
+
+const float *
+model_factors(const Model *model, const ModelSide *side, Datum factors)
+{
+	ArrayType  *array = DatumGetArrayTypeP(factors);
+
+	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array) ||
+		ARR_DIMS(array)[0] != model->record.factors)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("a row of table %s has other factors than model \"%s\"",
+						side->table, model_name_quote(model->schema_name, model->name)),
+				 errdetail("The model's vectors have %d factors and no nulls.",
+						   model->record.factors),
+				 errhint("Train the model again.")));
+	return (const float *) ARR_DATA_PTR(array);
+}
+
+static void
+CheckAccess(ModelSide *side)
+{
+	AttrNumber	columns[3];
+	Oid			role = GetUserId();
+	int			i;
+
+	columns[0] = side->key_attno;
+	columns[1] = side->bias_attno;
+	columns[2] = side->factors_attno;
+	if (pg_class_aclcheck(side->relid, role, ACL_SELECT) != ACLCHECK_OK)
+		for (i = 0; i < lengthof(columns); i++)
+			if (pg_attribute_aclcheck(side->relid, columns[i], role,
+									  ACL_SELECT) != ACLCHECK_OK)
+				aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(side->relid));
+
+	side->row_security = check_enable_rls(side->relid, InvalidOid, false) == RLS_ENABLED;
+	side->access_checked = true;
+}
+
+static void
+NullInRow(const ModelSide *side)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("a row of table %s has a null bias or null factors", side->table)));
+}
+
+/* The entity, with factors that stay when the row's page is let go. */
+static void
+CopyEntity(const Model *model, const ModelSide *side, Datum bias, Datum factors,
+		   ModelEntity *entity)
+{
+	Size		size = (Size) model->record.factors * sizeof(float);
+	float	   *copy = palloc(size);
+
+	memcpy(copy, model_factors(model, side, factors), size);
+	entity->bias = DatumGetFloat4(bias);
+	entity->nfactors = model->record.factors;
+	entity->factors = copy;
+}
+
+/* The slot is kept with the model; its descriptor is a copy, so that no error
+ * leaves a reference behind. */
+static TupleTableSlot *
+Slot(ModelSide *side, Relation rel)
+{
+	if (side->slot == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(side->table));
+
+		side->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+											  table_slot_callbacks(rel));
+		MemoryContextSwitchTo(old);
+	}
+	return side->slot;
+}
+
+static bool
+FetchByIndex(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
+{
+	Relation	rel = table_open(side->relid, AccessShareLock);
+	Relation	index = index_open(side->index, AccessShareLock);
+	TupleTableSlot *slot = Slot(side, rel);
+	IndexScanDesc scan;
+	ScanKeyData key;
+	bool		found;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   side->eq_collation, side->eq_function, id);
+	scan = begin_index_scan(rel, index, GetActiveSnapshot(), 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	if (found)
+	{
+		bool		null_bias;
+		bool		null_factors;
+		Datum		bias = slot_getattr(slot, side->bias_attno, &null_bias);
+		Datum		factors = slot_getattr(slot, side->factors_attno, &null_factors);
+
+		if (null_bias || null_factors)
+			NullInRow(side);
+		CopyEntity(model, side, bias, factors, entity);
+	}
+	ExecClearTuple(slot);
+	index_endscan(scan);
+	index_close(index, NoLock);
+	table_close(rel, NoLock);
+	return found;
+}
+
+static bool
+FetchBySql(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr	plan;
+	bool		found;
+
+	SPI_connect();
+	plan = plan_get(psprintf("SELECT bias, factors FROM %s WHERE %s %s $1", side->table,
+							 quote_identifier(side->key.column),
+							 model_equality_operator(side->key.type)),
+					1, &side->key.type);
+	if (SPI_execute_plan(plan, &id, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read table %s", side->table);
+	found = SPI_processed > 0;
+	if (found)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		null_bias;
+		bool		null_factors;
+		Datum		bias = SPI_getbinval(tuple, desc, 1, &null_bias);
+		Datum		factors = SPI_getbinval(tuple, desc, 2, &null_factors);
+		MemoryContext spi;
+
+		if (null_bias || null_factors)
+			NullInRow(side);
+		spi = MemoryContextSwitchTo(caller);
+		CopyEntity(model, side, bias, factors, entity);
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	return found;
+}
+
+bool
+model_fetch(Model *model, MfSide which, Datum id, ModelEntity *entity)
+{
+	ModelSide  *side = &model->side[which];
+
+	if (!side->access_checked)
+		CheckAccess(side);
+	if (side->row_security)
+		return FetchBySql(model, side, id, entity);
+	return FetchByIndex(model, side, id, entity);
+}

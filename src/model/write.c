@@ -1,0 +1,195 @@
+/*
+ * write.c: training writes a side's table.
+ *
+ * The rows stream into a tuplestore, which SPI offers to SQL under a name of
+ * its own (an ephemeral relation, as a trigger's transition table is). From
+ * there one INSERT ... ON CONFLICT DO UPDATE brings every id's row up to date
+ * and one DELETE takes the ids that are gone. So columns that a user added,
+ * foreign keys to ids that stay, grants and indexes survive a retraining, and
+ * readers see the old rows until the transaction commits.
+ *
+ * Rejected: dropping and creating the table anew (loses all of those, and
+ * readers would wait), TRUNCATE and COPY (readers wait, and old snapshots see
+ * an empty table), a prepared INSERT per row (a statement, with its triggers,
+ * for each). The tuplestore spills to disk beyond work_mem.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/queryenvironment.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "model/catalog.h"
+
+#define NEW_ROWS "mf_new_rows"
+#define SIDE_NATTS 5
+
+static void
+Execute(const char *sql, int expected)
+{
+	int			status = SPI_execute(sql, false, 0);
+
+	if (status != expected)
+		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
+}
+
+/* " COLLATE ..." for a type that has collations, else "". */
+static char *
+CollateText(Oid collation)
+{
+	HeapTuple	tuple;
+	Form_pg_collation form;
+	char	   *clause;
+
+	if (!OidIsValid(collation))
+		return "";
+	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	clause = psprintf(" COLLATE %s",
+					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												 NameStr(form->collname)));
+	ReleaseSysCache(tuple);
+	return clause;
+}
+
+static void
+CreateTable(ModelTarget *target, MfSide side, const char *table)
+{
+	const ModelKey *key = &target->key[side];
+
+	Execute(psprintf("CREATE TABLE %s (%s %s%s PRIMARY KEY, "
+					 "bias pg_catalog.float4 NOT NULL, factors pg_catalog.float4[] NOT NULL, "
+					 "ratings pg_catalog.int4 NOT NULL, rating_sum pg_catalog.float8 NOT NULL)",
+					 table, quote_identifier(key->column),
+					 format_type_extended(key->type, key->typmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
+					 CollateText(key->collation)),
+			SPI_OK_UTILITY);
+	target->relid[side] = get_relname_relid(model_table_name(target->name, side),
+											target->schema);
+}
+
+static TupleDesc
+SideTupleDesc(const ModelKey *key)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(SIDE_NATTS);
+
+	TupleDescInitEntry(desc, 1, key->column, key->type, key->typmod, 0);
+	TupleDescInitEntryCollation(desc, 1, key->collation);
+	TupleDescInitEntry(desc, 2, "bias", FLOAT4OID, -1, 0);
+	TupleDescInitEntry(desc, 3, "factors", FLOAT4ARRAYOID, -1, 1);
+	TupleDescInitEntry(desc, 4, "ratings", INT4OID, -1, 0);
+	TupleDescInitEntry(desc, 5, "rating_sum", FLOAT8OID, -1, 0);
+	return desc;
+}
+
+/* An array of n floats, to be filled in again for each row. */
+static ArrayType *
+FactorsArray(int n)
+{
+	Size		size = ARR_OVERHEAD_NONULLS(1) + (Size) n * sizeof(float4);
+	ArrayType  *array = palloc0(size);
+
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = FLOAT4OID;
+	ARR_DIMS(array)[0] = n;
+	ARR_LBOUND(array)[0] = 1;
+	return array;
+}
+
+static Tuplestorestate *
+FillTuplestore(TupleDesc desc, int factors, uint32 n, ModelRowGetter get, void *arg)
+{
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	ArrayType  *array = FactorsArray(factors);
+	Datum		values[SIDE_NATTS];
+	bool		nulls[SIDE_NATTS] = {false};
+	uint32		k;
+
+	for (k = 0; k < n; k++)
+	{
+		ModelRow	row;
+
+		CHECK_FOR_INTERRUPTS();
+		get(arg, k, &row);
+		memcpy(ARR_DATA_PTR(array), row.factors, (Size) factors * sizeof(float4));
+		values[0] = row.id;
+		values[1] = Float4GetDatum(row.bias);
+		values[2] = PointerGetDatum(array);
+		values[3] = Int32GetDatum(row.ratings);
+		values[4] = Float8GetDatum(row.rating_sum);
+		tuplestore_putvalues(store, desc, values, nulls);
+	}
+	return store;
+}
+
+/* Offers the tuplestore to SQL as NEW_ROWS, within an SPI connection. */
+static void
+RegisterRows(Tuplestorestate *store, TupleDesc desc, uint32 n)
+{
+	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
+
+	enr->md.name = NEW_ROWS;
+	enr->md.reliddesc = InvalidOid;
+	enr->md.tupdesc = desc;
+	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
+	enr->md.enrtuples = n;
+	enr->reldata = store;
+	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "could not register the rows of a model");
+}
+
+void
+model_write_side(ModelTarget *target, MfSide side, int factors, uint32 n,
+				 ModelRowGetter get, void *arg)
+{
+	char	   *table;
+	const char *key = quote_identifier(target->key[side].column);
+	TupleDesc	desc;
+	Tuplestorestate *store;
+	StringInfoData insert;
+
+	model_target_recheck(target);
+	table = quote_qualified_identifier(target->schema_name,
+									   model_table_name(target->name, side));
+
+	SPI_connect();
+	if (!target->exists)
+		CreateTable(target, side, table);
+
+	desc = SideTupleDesc(&target->key[side]);
+	store = FillTuplestore(desc, factors, n, get, arg);
+	RegisterRows(store, desc, n);
+
+	initStringInfo(&insert);
+	appendStringInfo(&insert,
+					 "INSERT INTO %s (%s, bias, factors, ratings, rating_sum) "
+					 "SELECT %s, bias, factors, ratings, rating_sum FROM " NEW_ROWS,
+					 table, key, key);
+	if (target->exists)
+		appendStringInfo(&insert,
+						 " ON CONFLICT (%s) DO UPDATE SET bias = excluded.bias, "
+						 "factors = excluded.factors, ratings = excluded.ratings, "
+						 "rating_sum = excluded.rating_sum", key);
+	Execute(insert.data, SPI_OK_INSERT);
+
+	if (target->exists)
+		Execute(psprintf("DELETE FROM %s t WHERE NOT EXISTS "
+						 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
+						 table, key, model_equality_operator(target->key[side].type), key),
+				SPI_OK_DELETE);
+
+	tuplestore_end(store);
+	SPI_finish();
+}

@@ -1,0 +1,140 @@
+/*
+ * call.c: what the serving functions share: their arguments, the model they
+ * mean, and the rows they return.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "serve/call.h"
+
+ServeCall *
+serve_call(FunctionCallInfo fcinfo)
+{
+	FmgrInfo   *flinfo = fcinfo->flinfo;
+	ServeCall  *call = flinfo->fn_extra;
+	Oid		   *declared;
+	int			nargs;
+	int			i;
+
+	if (call != NULL)
+		return call;
+
+	call = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(ServeCall));
+	call->context = flinfo->fn_mcxt;
+	call->models = model_cache_create(flinfo->fn_mcxt, get_func_namespace(flinfo->fn_oid));
+	(void) get_func_signature(flinfo->fn_oid, &declared, &nargs);
+	for (i = 0; i < 2 && i < nargs; i++)
+	{
+		call->type[i] = declared[i];
+		if (IsPolymorphicType(declared[i]))
+			call->type[i] = get_fn_expr_argtype(flinfo, i);
+		if (!OidIsValid(call->type[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+					 errmsg("could not determine the type of argument %d of function %s",
+							i + 1, get_func_name(flinfo->fn_oid))));
+	}
+	flinfo->fn_extra = call;
+	return call;
+}
+
+Model *
+serve_model(ServeCall *call, FunctionCallInfo fcinfo, int arg)
+{
+	char	   *name = NULL;
+
+	if (!PG_ARGISNULL(arg))
+		name = text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	return model_cache_open(call->models, name);
+}
+
+bool
+serve_id(ServeCall *call, FunctionCallInfo fcinfo, int arg, const Model *model, MfSide side,
+		 Datum *id)
+{
+	id_prepare_argument(&call->id[arg], call->type[arg], model, side, call->context);
+	return id_convert(&call->id[arg], PG_GETARG_DATUM(arg), id);
+}
+
+void
+serve_check_witness(FunctionCallInfo fcinfo, int arg)
+{
+	if (!PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("item_type must be null"),
+				 errdetail("It stands for its type alone."),
+				 errhint("Write item_type => NULL::uuid, for instance, and name the other arguments too.")));
+}
+
+int
+serve_k(FunctionCallInfo fcinfo, int arg)
+{
+	int			k;
+
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("k must not be null")));
+	k = PG_GETARG_INT32(arg);
+	if (k < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("k must not be negative, but is %d", k)));
+	return k;
+}
+
+/* The rows go into a tuplestore: they are few, and known at once. */
+void
+serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old;
+
+	if (info == NULL || !IsA(info, ReturnSetInfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+	if ((info->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("materialize mode required, but it is not allowed in this context")));
+
+	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &rows->desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rows->desc = BlessTupleDesc(CreateTupleDescCopy(rows->desc));
+	rows->store = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0,
+										false, work_mem);
+	MemoryContextSwitchTo(old);
+
+	rows->id_type = TupleDescAttr(rows->desc, 0)->atttypid;
+	info->returnMode = SFRM_Materialize;
+	info->setResult = rows->store;
+	info->setDesc = rows->desc;
+}
+
+void
+serve_rows_add(ServeRows *rows, ServeCall *call, Datum id, double number)
+{
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	if (!id_convert(&call->result, id, &values[0]))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("an id is out of range for type %s", format_type_be(rows->id_type)),
+				 errhint("Name a wider type as item_type.")));
+	values[1] = Float8GetDatum(number);
+	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+}

@@ -1,0 +1,51 @@
+/*
+ * call.h: what the serving functions keep from one call to the next, and how
+ * those that return rows return them.
+ */
+#ifndef FACTOR_CALL_H
+#define FACTOR_CALL_H
+
+#include "fmgr.h"
+#include "utils/tuplestore.h"
+
+#include "model/model.h"
+#include "serve/ids.h"
+
+/* Kept in fn_extra, so it lives as long as the query. */
+typedef struct ServeCall
+{
+	MemoryContext context;
+	Oid			type[2];		/* of the id arguments, by position */
+	ModelCache *models;
+	IdConversion id[2];			/* of the id arguments, by position */
+	IdConversion result;		/* of an id that is returned */
+	bool		noticed;		/* that the source is gone */
+} ServeCall;
+
+extern ServeCall *serve_call(FunctionCallInfo fcinfo);
+
+/* The model that argument `arg` names; NULL there means the default. */
+extern Model *serve_model(ServeCall *call, FunctionCallInfo fcinfo, int arg);
+
+/* Id argument `arg` as the side's key; false if it cannot be a key. */
+extern bool serve_id(ServeCall *call, FunctionCallInfo fcinfo, int arg,
+					 const Model *model, MfSide side, Datum *id);
+
+/* A witness says a type, by a NULL of it; anything else is an error. */
+extern void serve_check_witness(FunctionCallInfo fcinfo, int arg);
+
+/* How many rows to return: an error if NULL or negative. */
+extern int	serve_k(FunctionCallInfo fcinfo, int arg);
+
+/* The rows of a function that returns a table (id, number). */
+typedef struct ServeRows
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+	Oid			id_type;		/* declared for the first column */
+} ServeRows;
+
+extern void serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows);
+extern void serve_rows_add(ServeRows *rows, ServeCall *call, Datum id, double number);
+
+#endif							/* FACTOR_CALL_H */

@@ -1,0 +1,47 @@
+/*
+ * ids.h: ids as callers give and want them, and as a model's keys are.
+ */
+#ifndef FACTOR_IDS_H
+#define FACTOR_IDS_H
+
+#include "fmgr.h"
+
+#include "model/model.h"
+
+typedef enum IdConversionKind
+{
+	ID_UNPREPARED = 0,
+	ID_SAME,					/* the same type, or one that is stored alike */
+	ID_INTEGER,					/* between smallint, int and bigint */
+	ID_FROM_TEXT,				/* by the input function of the target */
+	ID_TO_TEXT					/* by the output function of the source */
+} IdConversionKind;
+
+typedef struct IdConversion
+{
+	IdConversionKind kind;
+	Oid			from;			/* base types */
+	Oid			to;
+	FmgrInfo	in;				/* of the target, ID_FROM_TEXT */
+	Oid			in_param;
+	FmgrInfo	out;			/* of the source, both textual kinds */
+} IdConversion;
+
+/*
+ * From an argument of type `type` to the side's key; remembers what it found
+ * (`context` holds that). Errors if there is no way.
+ */
+extern void id_prepare_argument(IdConversion *conversion, Oid type, const Model *model,
+								MfSide side, MemoryContext context);
+
+/* From the side's key to a result of type `type`. */
+extern void id_prepare_result(IdConversion *conversion, Oid type, const Model *model,
+							  MfSide side, MemoryContext context);
+
+/*
+ * Converts; false if the value does not fit the target. In an argument that
+ * is an id which the model does not know.
+ */
+extern bool id_convert(IdConversion *conversion, Datum id, Datum *result);
+
+#endif							/* FACTOR_IDS_H */

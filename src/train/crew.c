@@ -1,0 +1,447 @@
+/*
+ * crew.c: training in parallel workers.
+ *
+ * Work is done in stages: the Gramian of a side, or the vectors of a side
+ * given the other's. A stage is a list of numbered pieces (blocks of rows);
+ * the processes take the next number from a shared counter until none is left.
+ * A piece's result depends on its number alone, and what is summed over pieces
+ * is stored per piece and added up in order by the leader. So the result is
+ * the same to the bit however many processes there are and whoever does what.
+ *
+ * The processes keep in step by one Barrier. An even phase is for the leader
+ * to prepare the next stage while the workers wait; an odd phase is for work:
+ *
+ *	 phase 0   leader: stage := items' vectors		workers: wait
+ *	 phase 1   everyone: pieces until none is left
+ *	 phase 2   leader: sums, notices, next stage	workers: wait
+ *	 ...
+ *
+ * A worker that starts late attaches to the barrier in whatever phase it
+ * finds and joins in; one that never starts is never waited for. A worker
+ * that fails reports its error through the parallel context, which the leader
+ * notices in any wait, since waits check for interrupts.
+ *
+ * All vectors, biases, sums and Gramians are in one big array (StateLayout), in
+ * dynamic shared memory of its own rather than in the parallel context's, so
+ * that where shared memory is short the leader can work alone in local memory
+ * (containers often give /dev/shm 64 MB).
+ *
+ * Rejected: a work queue through shm_mq (a block is milliseconds of work, a
+ * counter costs nothing); launching workers anew for each stage (a fork and a
+ * library load each); threads (PostgreSQL's backends are single-threaded).
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/barrier.h"
+#include "storage/dsm.h"
+#include "storage/shm_toc.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "numerics/blas.h"
+#include "train/crew.h"
+
+#define CREW_KEY_SHARED UINT64CONST(0xFAC7000000000001)
+
+/* A Gramian is summed in parts, at most so many and so large together. */
+#define GRAMIAN_PARTS_MAX 32
+#define GRAMIAN_PARTS_BYTES (32 * 1024 * 1024)
+#define GRAMIAN_PART_ROWS 1024
+
+/* What the processes share beside the big arrays. */
+typedef struct CrewShared
+{
+	AlsSpec		spec;
+	RatingMatrixHandle matrix[2];
+	dsm_handle	state;
+	Size		state_size;
+	dsm_handle	fileset;		/* DSM_HANDLE_INVALID: none */
+
+	Barrier		barrier;
+	CrewStage	stage;			/* written by the leader in even phases */
+	MfSide		side;
+	pg_atomic_uint32 next;		/* the next piece */
+	pg_atomic_uint32 diverged;	/* a piece failed: the stage is given up */
+} CrewShared;
+
+/* One process's view of the work. */
+typedef struct CrewMember
+{
+	CrewShared *shared;
+	RatingMatrix *matrix[2];
+	AlsSide		side[2];
+	AlsSums    *sums[2];		/* per block */
+	double	   *gramian[2];		/* d x d */
+	double	   *part;			/* GramianParts() of d x d */
+	AlsWorkspace *workspace;
+} CrewMember;
+
+struct Crew
+{
+	CrewMember	member;
+	BigArray	state;
+	ParallelContext *parallel;	/* NULL: alone */
+};
+
+PGDLLEXPORT void factor_train_worker(dsm_segment *seg, shm_toc *toc);
+
+static void
+Poll(void *arg)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* ---- Layout ---- */
+
+/* Into how many parts a side's Gramian is summed: by its size alone. */
+static uint32
+GramianParts(const AlsSpec *spec, size_t nrows)
+{
+	size_t		bytes = sizeof(double) * spec->factors * spec->factors;
+	size_t		parts = Min(GRAMIAN_PARTS_MAX, GRAMIAN_PARTS_BYTES / bytes);
+
+	parts = Min(parts, nrows / GRAMIAN_PART_ROWS);
+	return Max(parts, 1);
+}
+
+/* Takes the next `count` elements from the array at *used, 64-byte aligned. */
+static void *
+Take(char *base, Size *used, Size count, Size size)
+{
+	Size		start = *used;
+
+	*used = add_size(start, TYPEALIGN(64, mul_size(count, size)));
+	return base ? base + start : NULL;
+}
+
+/*
+ * Lays the member's arrays out from `base` on, and returns the bytes they
+ * take; with a NULL base it only measures.
+ */
+static Size
+StateLayout(CrewMember *member, const AlsSpec *spec, char *base)
+{
+	Size		used = 0;
+	Size		square = mul_size(spec->factors, spec->factors);
+	uint32		parts = 1;
+
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		Size		n = member->matrix[side]->nrows;
+
+		member->side[side].n = n;
+		member->side[side].factors =
+			Take(base, &used, mul_size(n, als_stride(spec->factors)), sizeof(float));
+		member->side[side].bias = Take(base, &used, n, sizeof(float));
+		member->sums[side] =
+			Take(base, &used, member->matrix[side]->nblocks, sizeof(AlsSums));
+		member->gramian[side] = Take(base, &used, square, sizeof(double));
+		parts = Max(parts, GramianParts(spec, n));
+	}
+	member->part = Take(base, &used, mul_size(parts, square), sizeof(double));
+	return used;
+}
+
+static AlsWorkspace *
+MakeWorkspace(const AlsSpec *spec)
+{
+	char	   *memory = MemoryContextAllocHuge(CurrentMemoryContext,
+												add_size(als_workspace_size(spec), 64));
+
+	return als_workspace_init((void *) TYPEALIGN(64, memory), spec);
+}
+
+/* ---- Work ---- */
+
+static void
+SolvePiece(CrewMember *member, MfSide side, uint32 number)
+{
+	MfSide		other = MF_OTHER_SIDE(side);
+	AlsBlock	block;
+
+	rating_matrix_block(member->matrix[side], number, &block);
+	if (als_solve_block(member->workspace, &member->side[side], &member->side[other],
+						member->shared->spec.alpha0 > 0 ? member->gramian[other] : NULL,
+						&block, &member->sums[side][number], Poll, NULL) != NUMERICS_OK)
+		pg_atomic_write_u32(&member->shared->diverged, 1);
+}
+
+static void
+GramianPiece(CrewMember *member, MfSide side, uint32 number, uint32 parts)
+{
+	const AlsSpec *spec = &member->shared->spec;
+	Size		square = (Size) spec->factors * spec->factors;
+	double	   *part = member->part + number * square;
+	uint64		n = member->side[side].n;
+
+	memset(part, 0, sizeof(double) * square);
+	als_gramian(member->workspace, &member->side[side],
+				n * number / parts, n * (number + 1) / parts, part, Poll, NULL);
+}
+
+/* Pieces of the present stage, until none is left. */
+static void
+WorkStage(CrewMember *member)
+{
+	CrewShared *shared = member->shared;
+	MfSide		side = shared->side;
+	uint32		pieces;
+	uint32		number;
+
+	pieces = shared->stage == CREW_SOLVE ? member->matrix[side]->nblocks :
+		GramianParts(&shared->spec, member->side[side].n);
+
+	while ((number = pg_atomic_fetch_add_u32(&shared->next, 1)) < pieces &&
+		   pg_atomic_read_u32(&shared->diverged) == 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (shared->stage == CREW_SOLVE)
+			SolvePiece(member, side, number);
+		else
+			GramianPiece(member, side, number, pieces);
+	}
+}
+
+/* ---- Workers ---- */
+
+static void
+LoadBlas(void)
+{
+	const char *why;
+
+	if (!blas_load(&why))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FILE),
+				 errmsg("could not load OpenBLAS"),
+				 errdetail("%s", why),
+				 errhint("Install OpenBLAS on the database server, "
+						 "for example the package libopenblas0.")));
+}
+
+/* What a worker does from its start to its end. */
+void
+factor_train_worker(dsm_segment *seg, shm_toc *toc)
+{
+	CrewShared *shared = shm_toc_lookup(toc, CREW_KEY_SHARED, false);
+	CrewMember	member = {.shared = shared};
+	RatingMatrix matrix[2];
+	BigArray	state;
+	BigArray	fileset_array = {0};
+	SharedFileSet *fileset = NULL;
+	int			phase;
+
+	LoadBlas();
+	if (shared->fileset != DSM_HANDLE_INVALID)
+	{
+		bigarray_attach(&fileset_array, shared->fileset, sizeof(SharedFileSet));
+		fileset = fileset_array.data;
+		SharedFileSetAttach(fileset, fileset_array.segment);
+	}
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		rating_matrix_attach(&shared->matrix[side], fileset, &matrix[side]);
+		member.matrix[side] = &matrix[side];
+	}
+	bigarray_attach(&state, shared->state, shared->state_size);
+	StateLayout(&member, &shared->spec, state.data);
+	member.workspace = MakeWorkspace(&shared->spec);
+
+	phase = BarrierAttach(&shared->barrier);
+	for (;;)
+	{
+		if (phase % 2 == 0)
+			BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+		if (shared->stage == CREW_DONE)
+			break;
+		WorkStage(&member);
+		BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+		phase = 0;
+	}
+	BarrierDetach(&shared->barrier);
+
+	/* A worker's end is a commit, which complains of what is still attached. */
+	bigarray_free(&state);
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		rating_matrix_free(&matrix[side]);
+	bigarray_free(&fileset_array);
+}
+
+/* ---- The leader ---- */
+
+static void
+InitShared(CrewShared *shared, const AlsSpec *spec)
+{
+	memset(shared, 0, sizeof(*shared));
+	shared->spec = *spec;
+	shared->fileset = DSM_HANDLE_INVALID;
+	BarrierInit(&shared->barrier, 0);
+	BarrierAttach(&shared->barrier);
+	pg_atomic_init_u32(&shared->next, 0);
+	pg_atomic_init_u32(&shared->diverged, 0);
+}
+
+static void
+Launch(Crew *crew, const AlsSpec *spec, int workers, dsm_segment *fileset_segment)
+{
+	ParallelContext *parallel;
+	CrewShared *shared;
+
+	EnterParallelMode();
+	parallel = CreateParallelContext("factor", "factor_train_worker", workers);
+	shm_toc_estimate_chunk(&parallel->estimator, sizeof(CrewShared));
+	shm_toc_estimate_keys(&parallel->estimator, 1);
+	InitializeParallelDSM(parallel);
+
+	shared = shm_toc_allocate(parallel->toc, sizeof(CrewShared));
+	InitShared(shared, spec);
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		rating_matrix_describe(crew->member.matrix[side], side, &shared->matrix[side]);
+	shared->state = dsm_segment_handle(crew->state.segment);
+	shared->state_size = crew->state.size;
+	if (fileset_segment)
+		shared->fileset = dsm_segment_handle(fileset_segment);
+	shm_toc_insert(parallel->toc, CREW_KEY_SHARED, shared);
+
+	crew->member.shared = shared;
+	crew->parallel = parallel;
+	LaunchParallelWorkers(parallel);
+	if (parallel->nworkers_launched == 0)
+		ereport(NOTICE,
+				(errmsg("training without parallel workers"),
+				 errdetail("No background worker was free."),
+				 errhint("You might need to raise max_worker_processes or "
+						 "max_parallel_workers.")));
+}
+
+Crew *
+crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
+		   SharedFileSet *fileset, dsm_segment *fileset_segment)
+{
+	Crew	   *crew = palloc0(sizeof(Crew));
+	Size		size;
+	bool		shared;
+
+	LoadBlas();
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		crew->member.matrix[side] = &ratings->by[side];
+
+	size = StateLayout(&crew->member, spec, NULL);
+	shared = bigarray_alloc(&crew->state, size, workers > 0 && ratings->shared,
+							CurrentMemoryContext);
+	StateLayout(&crew->member, spec, crew->state.data);
+	crew->member.workspace = MakeWorkspace(spec);
+
+	if (workers > 0 && shared && ratings->shared)
+		Launch(crew, spec, workers, fileset_segment);
+	else
+	{
+		if (workers > 0)
+			ereport(NOTICE,
+					(errmsg("training without parallel workers"),
+					 errdetail("There is not enough dynamic shared memory for the ratings and the factors."),
+					 errhint("On Linux, enlarge /dev/shm; in a container, set its shared memory size.")));
+		crew->member.shared = palloc(sizeof(CrewShared));
+		InitShared(crew->member.shared, spec);
+	}
+	return crew;
+}
+
+int
+crew_workers(const Crew *crew)
+{
+	return crew->parallel ? crew->parallel->nworkers_launched : 0;
+}
+
+/* Adds up the parts of a Gramian, in order. */
+static void
+AddGramianParts(CrewMember *member, MfSide side)
+{
+	const AlsSpec *spec = &member->shared->spec;
+	Size		square = (Size) spec->factors * spec->factors;
+	uint32		parts = GramianParts(spec, member->side[side].n);
+	double	   *gramian = member->gramian[side];
+
+	memcpy(gramian, member->part, sizeof(double) * square);
+	for (uint32 number = 1; number < parts; number++)
+		for (Size k = 0; k < square; k++)
+			gramian[k] += member->part[number * square + k];
+}
+
+void
+crew_run(Crew *crew, CrewStage stage, MfSide side)
+{
+	CrewShared *shared = crew->member.shared;
+
+	shared->stage = stage;
+	shared->side = side;
+	pg_atomic_write_u32(&shared->next, 0);
+	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+	WorkStage(&crew->member);
+	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+
+	if (pg_atomic_read_u32(&shared->diverged) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("the training diverged"),
+				 errdetail("The vectors of some %s could not be solved for.",
+						   side == MF_USERS ? "users" : "items"),
+				 errhint("Try a larger regularization, or ratings on a smaller scale.")));
+	if (stage == CREW_GRAMIAN)
+		AddGramianParts(&crew->member, side);
+}
+
+AlsSide *
+crew_side(Crew *crew, MfSide side)
+{
+	return &crew->member.side[side];
+}
+
+const double *
+crew_gramian(const Crew *crew, MfSide side)
+{
+	return crew->member.gramian[side];
+}
+
+AlsSums
+crew_sums(const Crew *crew, MfSide side)
+{
+	AlsSums		total = {0};
+
+	for (uint32 block = 0; block < crew->member.matrix[side]->nblocks; block++)
+	{
+		const AlsSums *sums = &crew->member.sums[side][block];
+
+		total.weighted_squares += sums->weighted_squares;
+		total.weight += sums->weight;
+		total.penalty += sums->penalty;
+	}
+	return total;
+}
+
+void
+crew_end(Crew *crew)
+{
+	CrewShared *shared = crew->member.shared;
+
+	shared->stage = CREW_DONE;
+	BarrierArriveAndWait(&shared->barrier, PG_WAIT_EXTENSION);
+	BarrierDetach(&shared->barrier);
+	if (crew->parallel)
+	{
+		WaitForParallelWorkersToFinish(crew->parallel);
+		DestroyParallelContext(crew->parallel);
+		ExitParallelMode();
+		crew->parallel = NULL;
+	}
+	crew->member.shared = NULL;
+}
+
+void
+crew_free(Crew *crew)
+{
+	bigarray_free(&crew->state);
+}

@@ -1,0 +1,64 @@
+/*
+ * crew.h: the processes that train together, and the arrays they share.
+ *
+ * Usage, in the leader:
+ *
+ *	 crew = crew_begin(&spec, ratings, workers, fileset);
+ *	 ... fill crew_side(crew, MF_USERS) ...
+ *	 crew_run(crew, CREW_SOLVE, MF_ITEMS);	   as often as needed
+ *	 crew_end(crew);
+ *	 ... read crew_side(crew, ...) ...
+ *	 crew_free(crew);
+ *
+ * crew_run() returns when the whole stage is done. The arrays live until
+ * crew_free(), or an error.
+ */
+#ifndef FACTOR_CREW_H
+#define FACTOR_CREW_H
+
+#include "postgres.h"
+#include "storage/sharedfileset.h"
+
+#include "factor.h"
+#include "numerics/als.h"
+#include "train/ratings.h"
+
+typedef enum CrewStage
+{
+	CREW_GRAMIAN,				/* of a side, from its vectors */
+	CREW_SOLVE,					/* a side's vectors, from the other side's */
+	CREW_DONE					/* go home */
+} CrewStage;
+
+typedef struct Crew Crew;
+
+/*
+ * Gathers the crew: up to `workers` parallel workers and this process. Where
+ * there is no shared memory or no worker to be had, this process works alone,
+ * says so in a NOTICE, and the result is the same. `fileset` is where ratings
+ * that are in files lie, with the segment that holds it; both NULL if none.
+ */
+extern Crew *crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
+						SharedFileSet *fileset, dsm_segment *fileset_segment);
+
+/* Workers at work beside this process. */
+extern int	crew_workers(const Crew *crew);
+
+/* Runs a stage over all of a side. An ERROR if the numbers diverge. */
+extern void crew_run(Crew *crew, CrewStage stage, MfSide side);
+
+extern AlsSide *crew_side(Crew *crew, MfSide side);
+
+/* The side's Gramian as of its last CREW_GRAMIAN: d x d. */
+extern const double *crew_gramian(const Crew *crew, MfSide side);
+
+/* The sums over the side's blocks as of its last CREW_SOLVE. */
+extern AlsSums crew_sums(const Crew *crew, MfSide side);
+
+/* Sends the workers home; the arrays stay. */
+extern void crew_end(Crew *crew);
+
+/* Frees the arrays, in shared memory or not. */
+extern void crew_free(Crew *crew);
+
+#endif							/* FACTOR_CREW_H */

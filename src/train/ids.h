@@ -1,0 +1,47 @@
+/*
+ * ids.h: dense codes for the ids of one side while ratings are read.
+ */
+#ifndef FACTOR_IDS_H
+#define FACTOR_IDS_H
+
+#include "train/ratings.h"
+
+typedef struct IdDict IdDict;
+
+/*
+ * What the dictionary holds lies in a child of `context`; the ids stay there
+ * after id_dict_finish().
+ */
+extern IdDict *id_dict_create(const ModelKey *key, MemoryContext context);
+
+/*
+ * Ids are put one by one, at most ID_BATCH of them, and their codes are taken
+ * all at once: code k is that of the k-th id put since codes were last taken.
+ * Codes are 0, 1, 2 ... in the order in which ids are first put. A row is
+ * counted for each id put.
+ */
+#define ID_BATCH	512
+
+extern void id_dict_put(IdDict *dict, Datum id);
+extern const uint32 *id_dict_take(IdDict *dict);
+
+/* Bytes held. */
+extern Size id_dict_memory(const IdDict *dict);
+
+/* What the codes become once every row has been read. */
+typedef struct IdRanks
+{
+	uint32	   *rank;			/* of a code: its place in the sorted order */
+	uint64	   *rows;			/* of a place: rows read with this id */
+} IdRanks;
+
+/*
+ * Sorts the ids into `set` (key, n, ids and hash) and frees what only coding
+ * needed. The set and the ranks are allocated in the current memory context.
+ */
+extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
+
+/* An id, or another value of a key's type, as messages show it: cut if long. */
+extern char *id_text(const ModelKey *key, Datum id);
+
+#endif							/* FACTOR_IDS_H */

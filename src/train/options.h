@@ -1,0 +1,35 @@
+/*
+ * options.h: the options of a training, checked.
+ */
+#ifndef FACTOR_OPTIONS_H
+#define FACTOR_OPTIONS_H
+
+#include "postgres.h"
+#include "fmgr.h"
+
+#include "numerics/als.h"
+#include "train/ratings.h"
+
+/* What mf_train was given, with defaults where they do not need the data. */
+typedef struct TrainOptions
+{
+	const char *model;			/* as the user wrote it */
+	int			iterations;
+	int64		seed;
+	bool		verbose;
+	AlsSpec		spec;
+	bool		scale_regularization;	/* by the ratings' deviation */
+	bool		scale_alpha;	/* by the ratings' mean */
+} TrainOptions;
+
+/*
+ * Reads and checks the arguments of mf_train, apart from what needs the
+ * rating table. Errors name the option, its value and its range.
+ */
+extern void options_read(FunctionCallInfo fcinfo, RatingSource *source,
+						 TrainOptions *options);
+
+/* Fills in what depends on the data: the mean, and the scaled defaults. */
+extern void options_resolve(TrainOptions *options, const RatingSet *ratings);
+
+#endif							/* FACTOR_OPTIONS_H */

@@ -1,0 +1,228 @@
+/*
+ * source.c: checks of a rating table before it is read.
+ *
+ * What is wrong with the arguments of a training is said before minutes of
+ * reading, and in the user's terms: a message about a column of the caller's
+ * table, not about a query that the caller never wrote.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "compat.h"
+#include "train/source.h"
+
+/* A hint lists no more columns than this. */
+#define HINT_COLUMNS	30
+
+static void
+CheckKind(Relation rel)
+{
+	switch (rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+		case RELKIND_FOREIGN_TABLE:
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("cannot read ratings from \"%s\"",
+					RelationGetRelationName(rel)),
+			 errdetail("It is not a table, view, materialized view or foreign table.")));
+}
+
+/* The relation's columns, quoted, for a hint. */
+static char *
+ListColumns(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	StringInfoData list;
+	int			n = 0;
+
+	initStringInfo(&list);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		if (n++ == HINT_COLUMNS)
+		{
+			appendStringInfoString(&list, ", ...");
+			break;
+		}
+		appendStringInfo(&list, "%s\"%s\"", n > 1 ? ", " : "",
+						 NameStr(att->attname));
+	}
+	return list.data;
+}
+
+static Form_pg_attribute
+FindColumn(Relation rel, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return att;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of relation \"%s\" does not exist",
+					name, RelationGetRelationName(rel)),
+			 errhint("The columns there are: %s.", ListColumns(rel))));
+}
+
+static void
+CheckDistinctColumns(const RatingSource *source)
+{
+	const char *twice = NULL;
+
+	if (strcmp(source->user_col, source->item_col) == 0)
+		twice = source->user_col;
+	else if (source->rating_col != NULL &&
+			 (strcmp(source->rating_col, source->user_col) == 0 ||
+			  strcmp(source->rating_col, source->item_col) == 0))
+		twice = source->rating_col;
+
+	if (twice != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("column \"%s\" specified more than once", twice),
+				 errhint("Users, items and ratings must be different columns.")));
+}
+
+/* The right to read, as the executor will check it too. */
+static void
+CheckPrivileges(Relation rel, int n, const AttrNumber *attnums)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return;
+
+	for (int i = 0; i < n; i++)
+		if (pg_attribute_aclcheck(relid, attnums[i], GetUserId(),
+								  ACL_SELECT) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV,
+						   get_relkind_objtype(rel->rd_rel->relkind),
+						   RelationGetRelationName(rel));
+}
+
+/* An id column as a model's key: domains give way to their base types. */
+static void
+MakeKey(Form_pg_attribute att, ModelKey *key)
+{
+	key->column = pstrdup(NameStr(att->attname));
+	key->typmod = att->atttypmod;
+	key->type = getBaseTypeAndTypmod(att->atttypid, &key->typmod);
+	key->collation = att->attcollation;
+
+	if (!OidIsValid(lookup_type_cache(key->type, TYPECACHE_LT_OPR)->lt_opr))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an ordering operator for type %s",
+						format_type_be(key->type)),
+				 errdetail("Column \"%s\" holds ids, which must be of a type with a btree operator class.",
+						   key->column)));
+}
+
+static Oid
+CheckRatingType(Form_pg_attribute att)
+{
+	Oid			type = getBaseType(att->atttypid);
+
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			return type;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("rating column \"%s\" is of type %s, not a number",
+					NameStr(att->attname), format_type_be(att->atttypid))));
+}
+
+void
+source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
+{
+	Relation	rel = try_relation_open(source->relid, AccessShareLock);
+	Form_pg_attribute user;
+	Form_pg_attribute item;
+	Form_pg_attribute rating = NULL;
+	AttrNumber	attnums[3];
+	int			n = 0;
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", source->relid)));
+	CheckKind(rel);
+	CheckDistinctColumns(source);
+	user = FindColumn(rel, source->user_col);
+	item = FindColumn(rel, source->item_col);
+	attnums[n++] = user->attnum;
+	attnums[n++] = item->attnum;
+	if (source->rating_col != NULL)
+	{
+		rating = FindColumn(rel, source->rating_col);
+		attnums[n++] = rating->attnum;
+	}
+	CheckPrivileges(rel, n, attnums);
+	MakeKey(user, &key[MF_USERS]);
+	MakeKey(item, &key[MF_ITEMS]);
+	*rating_type = rating != NULL ? CheckRatingType(rating) : InvalidOid;
+
+	/* The lock stays, so that what was checked is what will be read. */
+	relation_close(rel, NoLock);
+}
+
+void
+ratings_check(const RatingSource *source, ModelKey key[2])
+{
+	Oid			rating_type;
+
+	source_check(source, key, &rating_type);
+}
+
+char *
+source_query(const RatingSource *source)
+{
+	StringInfoData query;
+
+	initStringInfo(&query);
+	appendStringInfo(&query, "SELECT %s", quote_identifier(source->user_col));
+	appendStringInfo(&query, ", %s", quote_identifier(source->item_col));
+	if (source->rating_col != NULL)
+		appendStringInfo(&query, ", %s", quote_identifier(source->rating_col));
+	appendStringInfo(&query, " FROM %s",
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->relid)),
+												get_rel_name(source->relid)));
+	return query.data;
+}
+
+const char *
+source_name(const RatingSource *source)
+{
+	return get_rel_name(source->relid);
+}

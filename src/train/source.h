@@ -1,0 +1,19 @@
+/*
+ * source.h: what reading knows of the rating table beyond the ids' keys.
+ */
+#ifndef FACTOR_SOURCE_H
+#define FACTOR_SOURCE_H
+
+#include "train/ratings.h"
+
+/* ratings_check(), and the base type of the rating column (or InvalidOid). */
+extern void source_check(const RatingSource *source, ModelKey key[2],
+						 Oid *rating_type);
+
+/* The query that reads the ratings. */
+extern char *source_query(const RatingSource *source);
+
+/* The relation's name as messages show it. */
+extern const char *source_name(const RatingSource *source);
+
+#endif							/* FACTOR_SOURCE_H */

@@ -1,0 +1,361 @@
+/*
+ * train.c: mf_train, from the arguments to the stored model.
+ *
+ * The way of a training, all of it in the caller's transaction:
+ *
+ *	 options_read		the arguments, checked
+ *	 ratings_check		the rating table and its columns, checked
+ *	 model_target_open	may the model be written here? lock its name
+ *	 ratings_read		the ratings, read once and indexed both ways
+ *	 crew_begin			workers and shared arrays
+ *	 fit_run			the iterations
+ *	 crew_end			workers gone: writing is not allowed beside them
+ *	 model_write_*		the two tables, mf_models, mf_history
+ *
+ * Everything is allocated in one memory context, "mf_train", which is deleted
+ * on return; on an error the transaction's abort takes it, the segments, the
+ * temporary files and the workers, and leaves the old model as it was.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "model/model.h"
+#include "train/crew.h"
+#include "train/fit.h"
+#include "train/options.h"
+#include "train/progress.h"
+#include "train/ratings.h"
+
+/*
+ * A training of fewer floating-point operations than this (some 50 ms on one
+ * core) is not worth the start of workers.
+ */
+#define PARALLEL_MIN_FLOPS 5e9
+
+PG_FUNCTION_INFO_V1(mf_train);
+
+/* ---- Notices about the source ---- */
+
+static bool
+IndexStartsWith(Oid index, AttrNumber attno)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_index) GETSTRUCT(tuple);
+	result = form->indisvalid && form->indkey.values[0] == attno &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * mf_topk looks up a user's own ratings to leave them out: say so where that
+ * will have to read the whole table each time.
+ */
+static void
+AdviseUserIndex(const RatingSource *source)
+{
+	Relation	rel = relation_open(source->relid, AccessShareLock);
+	char		kind = rel->rd_rel->relkind;
+	bool		found = false;
+
+	if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE ||
+		kind == RELKIND_MATVIEW)
+	{
+		AttrNumber	attno = get_attnum(source->relid, source->user_col);
+		List	   *indexes = RelationGetIndexList(rel);
+		ListCell   *cell;
+
+		foreach(cell, indexes)
+			found |= IndexStartsWith(lfirst_oid(cell), attno);
+		list_free(indexes);
+		if (!found)
+			ereport(NOTICE,
+					(errmsg("table \"%s\" has no index that starts with column \"%s\"",
+							RelationGetRelationName(rel), source->user_col),
+					 errdetail("mf_topk will read the whole table to leave out what a user has already rated."),
+					 errhint("CREATE INDEX ON %s (%s, %s);",
+							 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+														RelationGetRelationName(rel)),
+							 quote_identifier(source->user_col),
+							 quote_identifier(source->item_col))));
+	}
+	relation_close(rel, NoLock);
+}
+
+static void
+ReportSkipped(const RatingSource *source, const RatingSet *ratings)
+{
+	if (ratings->skipped > 0)
+		ereport(NOTICE,
+				(errmsg_plural("skipped %llu row of \"%s\" with a null",
+							   "skipped %llu rows of \"%s\" with a null",
+							   ratings->skipped,
+							   (unsigned long long) ratings->skipped,
+							   get_rel_name(source->relid))));
+}
+
+/* ---- Workers ---- */
+
+/* How many workers a training may have, before its size is known. */
+static int
+WorkersAllowed(void)
+{
+	if (!IsUnderPostmaster || IsInParallelMode())
+		return 0;
+	return max_parallel_maintenance_workers;
+}
+
+/* How many it is worth, once its size is known. */
+static int
+WorkersWorth(int allowed, const TrainOptions *options, const RatingSet *ratings)
+{
+	double		d = options->spec.factors;
+	double		flops = 2.0 * ratings->pairs * d * d * options->iterations;
+	uint32		blocks = Max(ratings->by[MF_USERS].nblocks, ratings->by[MF_ITEMS].nblocks);
+
+	if (flops < PARALLEL_MIN_FLOPS || blocks < 2)
+		return 0;
+	return Min(allowed, (int) blocks - 1);
+}
+
+/* ---- Storing ---- */
+
+/* What WriteRow reads: a side's ids, vectors and biases. */
+typedef struct RowSource
+{
+	const IdSet *ids;
+	const AlsSide *side;
+	size_t		stride;
+} RowSource;
+
+static void
+GetRow(void *arg, uint32 k, ModelRow *row)
+{
+	RowSource  *source = arg;
+
+	row->id = source->ids->ids[k];
+	row->bias = source->side->bias[k];
+	row->factors = source->side->factors + k * source->stride;
+	row->ratings = source->ids->ratings[k];
+	row->rating_sum = source->ids->rating_sum[k];
+}
+
+static const float *
+StoredGramian(const Crew *crew, MfSide side, int factors)
+{
+	const double *gramian = crew_gramian(crew, side);
+	Size		square = (Size) factors * factors;
+	float	   *stored = palloc(mul_size(square, sizeof(float)));
+
+	for (Size k = 0; k < square; k++)
+		stored[k] = gramian[k];
+	return stored;
+}
+
+static void
+FillRecord(ModelRecord *record, const RatingSource *source,
+		   const TrainOptions *options, const RatingSet *ratings,
+		   const Fit *fit, const Crew *crew)
+{
+	const AlsSpec *spec = &options->spec;
+	const ModelIteration *last = &fit->history[fit->iterations - 1];
+
+	memset(record, 0, sizeof(*record));
+	record->implicit = spec->implicit;
+	record->biased = spec->biased;
+	record->factors = spec->factors;
+	record->mean = spec->mean;
+	record->rating_min = ratings->min;
+	record->rating_max = ratings->max;
+	record->source_schema = get_namespace_name(get_rel_namespace(source->relid));
+	record->source_table = get_rel_name(source->relid);
+	record->user_col = source->user_col;
+	record->item_col = source->item_col;
+	record->rating_col = source->rating_col;
+	record->users = ratings->ids[MF_USERS].n;
+	record->items = ratings->ids[MF_ITEMS].n;
+	record->ratings = ratings->pairs;
+	record->skipped = ratings->skipped;
+	record->iterations = fit->iterations;
+	record->regularization = spec->regularization;
+	record->reg_exponent = spec->reg_exponent;
+	record->bias_regularization = spec->bias_regularization;
+	record->alpha = spec->alpha;
+	record->unobserved_weight = spec->alpha0;
+	record->seed = options->seed;
+	if (spec->alpha0 > 0)
+		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+			record->gramian[side] = StoredGramian(crew, side, spec->factors);
+	record->loss = last->loss;
+	record->error = last->error;
+	record->seconds = fit_seconds(fit);
+}
+
+static void
+StoreModel(ModelTarget *target, const TrainOptions *options,
+		   const RatingSet *ratings, Crew *crew)
+{
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		RowSource	rows = {
+			.ids = &ratings->ids[side],
+			.side = crew_side(crew, side),
+			.stride = als_stride(options->spec.factors),
+		};
+
+		progress_report("storing %u %s", rows.ids->n,
+						side == MF_USERS ? "users" : "items");
+		model_write_side(target, side, options->spec.factors, rows.ids->n,
+						 GetRow, &rows);
+	}
+}
+
+/* ---- mf_train ---- */
+
+/* The name by which the other functions find the model now. */
+static char *
+ModelDisplayName(const ModelTarget *target)
+{
+	char	   *table = psprintf("%s_users", target->name);
+	RangeVar   *unqualified = makeRangeVar(NULL, table, -1);
+	Oid			found = RangeVarGetRelid(unqualified, NoLock, true);
+
+	if (OidIsValid(found) && get_rel_namespace(found) == target->schema)
+		return pstrdup(quote_identifier(target->name));
+	return quote_qualified_identifier(target->schema_name, target->name);
+}
+
+static Datum
+ResultRow(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelRecord *record)
+{
+	TupleDesc	desc;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = CStringGetTextDatum(ModelDisplayName(target));
+	values[1] = Int64GetDatum(record->users);
+	values[2] = Int64GetDatum(record->items);
+	values[3] = Int64GetDatum(record->ratings);
+	values[4] = Int32GetDatum(record->iterations);
+	values[5] = Float8GetDatum(record->error);
+	values[6] = Float8GetDatum(record->seconds);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* A set of temporary files that workers can read, in memory that they can. */
+static SharedFileSet *
+MakeFileSet(bool shared, BigArray *array)
+{
+	SharedFileSet *fileset;
+
+	if (!shared || !bigarray_alloc(array, sizeof(SharedFileSet), true, CurrentMemoryContext))
+		return NULL;
+	fileset = array->data;
+	SharedFileSetInit(fileset, array->segment);
+	return fileset;
+}
+
+/* Everything between the checks and the result. */
+static void
+Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
+	  Fit *fit, ModelRecord *record)
+{
+	int			workers = WorkersAllowed();
+	BigArray	fileset_array = {0};
+	SharedFileSet *fileset = MakeFileSet(workers > 0, &fileset_array);
+	RatingSet  *ratings;
+	Crew	   *crew;
+
+	progress_report("reading ratings");
+	ratings = ratings_read(source, workers > 0, fileset);
+	ReportSkipped(source, ratings);
+	options_resolve(options, ratings);
+
+	crew = crew_begin(&options->spec, ratings, WorkersWorth(workers, options, ratings),
+					  fileset, fileset_array.segment);
+	if (options->verbose)
+		ereport(NOTICE,
+				(errmsg("training \"%s\": %u users, %u items, " UINT64_FORMAT " ratings, %d workers",
+						target->name, ratings->ids[MF_USERS].n, ratings->ids[MF_ITEMS].n,
+						ratings->pairs, crew_workers(crew))));
+	fit_run(fit, options, ratings, crew);
+	crew_end(crew);
+
+	StoreModel(target, options, ratings, crew);
+	FillRecord(record, source, options, ratings, fit, crew);
+	model_write_record(target, record, fit->iterations, fit->history);
+
+	crew_free(crew);
+	ratings_free(ratings);
+	bigarray_free(&fileset_array);
+}
+
+/*
+ * mf_train(ratings, user_col, item_col, rating_col, model, ...): see the SQL
+ * script for the arguments, options.c for their ranges and defaults.
+ */
+Datum
+mf_train(PG_FUNCTION_ARGS)
+{
+	Oid			extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	MemoryContext context;
+	MemoryContext outer;
+	RatingSource source;
+	TrainOptions options;
+	ModelKey	key[2];
+	ModelTarget *target;
+	ModelRecord record;
+	Fit			fit = {0};
+	Datum		result;
+
+	PreventCommandIfReadOnly("mf_train()");
+	PreventCommandDuringRecovery("mf_train()");
+
+	INSTR_TIME_SET_CURRENT(fit.start);
+	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
+									ALLOCSET_DEFAULT_SIZES);
+	outer = MemoryContextSwitchTo(context);
+
+	options_read(fcinfo, &source, &options);
+	ratings_check(&source, key);
+	target = model_target_open(extension_schema, options.model, key);
+	AdviseUserIndex(&source);
+
+	progress_begin(quote_identifier(target->name));
+	PG_TRY();
+	{
+		Train(&source, &options, target, &fit, &record);
+	}
+	PG_FINALLY();
+	{
+		progress_end();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(outer);
+	result = ResultRow(fcinfo, target, &record);
+	MemoryContextDelete(context);
+	PG_RETURN_DATUM(result);
+}

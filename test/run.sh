@@ -1,0 +1,240 @@
+#!/bin/bash
+# Builds factor, installs it and runs every test; `make test` calls it through
+# test/sandbox.sh. A regress script, an isolation spec, a TAP script and a check
+# of the numerics each count as one test. The last line says how many passed and
+# failed; the exit status is 0 only where none failed.
+#
+# These make variables are heeded: WERROR, PROFILE, COPT, CC, CFLAGS; and REGRESS,
+# ISOLATION, PROVE_TESTS, NUMERICS to choose tests ("none" for none of a class):
+#   make test REGRESS="predict topk" ISOLATION=none PROVE_TESTS=none NUMERICS=none
+set -u -o pipefail
+
+if [ -z "${FACTOR_SANDBOX:-}" ]; then
+	echo "test/run.sh runs in test/sandbox.sh: make test" >&2
+	exit 1
+fi
+logs=$FACTOR_SANDBOX/logs
+mkdir "$logs" || exit
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+total_passed=0
+total_failed=0
+summary=
+
+heading() { printf '\n== %s\n' "$*"; }
+
+# note CLASS PASSED FAILED [SKIPPED]: a line of the summary
+note()
+{
+	total_passed=$((total_passed + $2))
+	total_failed=$((total_failed + $3))
+	summary+=$(printf '%-10s %4d passed, %d failed' "$1" "$2" "$3")
+	[ "${4:-0}" = 0 ] || summary+=", $4 skipped"
+	summary+=$'\n'
+}
+
+note_none() { summary+=$(printf '%-10s    no tests' "$1")$'\n'; }
+
+# show FILE...: the files that a failure leaves behind, each with its name
+show()
+{
+	local file
+
+	for file; do
+		[ -s "$file" ] || continue
+		printf '\n---- %s\n' "${file#"$FACTOR_SANDBOX/"}"
+		tail -n 300 -- "$file"
+	done
+}
+
+finish()
+{
+	printf '\n== summary (%s)\n%s%d passed, %d failed\n' "$("$PG_CONFIG" --version)" \
+		"$summary" "$total_passed" "$total_failed"
+	[ "$total_failed" = 0 ] && [ "$total_passed" -gt 0 ]
+	exit
+}
+
+build_options=()
+for name in WERROR PROFILE COPT CC CFLAGS; do
+	[ -z "${!name:-}" ] || build_options+=("$name=${!name}")
+done
+test_options=()
+for name in REGRESS ISOLATION; do
+	case ${!name:-} in
+		'') ;;
+		none) test_options+=("$name=") ;;
+		*) test_options+=("$name=${!name}") ;;
+	esac
+done
+numerics=${NUMERICS:-all}
+tap=${PROVE_TESTS:-}
+unset WERROR PROFILE COPT CFLAGS REGRESS ISOLATION NUMERICS PROVE_TESTS
+ask_make() { make -s "PG_CONFIG=$PG_CONFIG" "$@"; }
+
+heading "build"
+if ! ask_make -j"$jobs" "${build_options[@]}" all; then
+	note build 0 1
+	finish
+fi
+if ! ask_make "${build_options[@]}" install >"$logs/install" 2>&1; then
+	show "$logs/install"
+	note build 0 1
+	finish
+fi
+
+# ---------------------------------------------------------------------------
+# Numerics: plain C, without a server
+# ---------------------------------------------------------------------------
+
+test_numerics()
+{
+	local log=$logs/numerics status passed failed
+
+	heading "numerics"
+	make -s -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log"
+	status=$?
+	passed=$(sed -n 's/^\([0-9][0-9]*\) passed, [0-9][0-9]* failed.*/\1/p' "$log" | tail -n 1)
+	failed=$(sed -n 's/^[0-9][0-9]* passed, \([0-9][0-9]*\) failed.*/\1/p' "$log" | tail -n 1)
+	failed=${failed:-1}
+	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
+	note numerics "${passed:-0}" "$failed"
+}
+
+# ---------------------------------------------------------------------------
+# Regress and isolation: a private server, and PGXS's installcheck on it
+# ---------------------------------------------------------------------------
+
+start_server()
+{
+	export PGDATA=$FACTOR_SANDBOX/data.regress PGHOST=$FACTOR_SANDBOX/tmp PGPORT=5432 \
+		PGUSER=postgres
+
+	initdb --no-sync -A trust -U postgres -E UTF8 --locale=C >"$logs/initdb" 2>&1 &&
+		cat >>"$PGDATA/postgresql.conf" <<-END &&
+			listen_addresses = ''
+			unix_socket_directories = '$PGHOST'
+			fsync = off
+			log_line_prefix = '%m [%p] %q%a '
+		END
+		pg_ctl -s -w -l "$logs/server" start >"$logs/start" 2>&1
+}
+
+stop_server()
+{
+	pg_ctl -s -w -m fast stop >/dev/null 2>&1
+	unset PGDATA PGHOST PGPORT PGUSER
+}
+
+# variable NAME: its value in the Makefile
+variable()
+{
+	ask_make "${test_options[@]}" --eval="print-$1: ; @echo \$($1)" "print-$1"
+}
+
+# installcheck CLASS NAMES OTHER DIFFS: runs one class of the installcheck, the other left out
+installcheck()
+{
+	local class=$1 names=$2 other=$3 diffs=$4 log=$logs/$1 status passed failed
+
+	heading "$class"
+	ask_make "${test_options[@]}" "$other=" installcheck 2>&1 | tee "$log"
+	status=$?
+	# PostgreSQL 15 writes "test name ... ok", 16 and later TAP.
+	passed=$(grep -c -E '^(ok [0-9]|(test|    ) .*\.\.\. ok )' "$log")
+	failed=$(wc -w <<<"$names")
+	failed=$((failed - passed))
+	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
+	note "$class" "$passed" "$failed"
+	[ "$failed" = 0 ] || show "$diffs"
+	[ "$failed" = 0 ]
+}
+
+test_on_server()
+{
+	local regress isolation bad=
+
+	regress=$(variable REGRESS)
+	isolation=$(variable ISOLATION)
+	if [ -n "$regress$isolation" ] && ! start_server; then
+		show "$logs/initdb" "$logs/start" "$logs/server"
+		note server 0 1
+		return
+	fi
+	if [ -n "$regress" ]; then
+		installcheck regress "$regress" ISOLATION regression.diffs || bad=1
+	else
+		note_none regress
+	fi
+	if [ -n "$isolation" ]; then
+		installcheck isolation "$isolation" REGRESS output_iso/regression.diffs || bad=1
+	else
+		note_none isolation
+	fi
+	if [ -n "$regress$isolation" ]; then
+		stop_server
+		# A crash is not lost among the differences it caused.
+		if grep -E 'PANIC|TRAP|terminated by signal' "$logs/server"; then
+			note crashes 0 1
+			bad=1
+		fi
+		[ -z "$bad" ] || show "$logs/server"
+	fi
+}
+
+# ---------------------------------------------------------------------------
+# TAP: scripts that run servers of their own
+# ---------------------------------------------------------------------------
+
+test_tap()
+{
+	local perl_dir script name log verdict started passed=0 failed=0 skipped=0
+
+	# shellcheck disable=SC2086 # words and patterns are meant to expand
+	set -- ${tap:-test/t/*.pl}
+	if [ "$tap" = none ] || [ ! -e "$1" ]; then
+		note_none tap
+		return
+	fi
+	heading "tap"
+	perl_dir=$(dirname -- "$("$PG_CONFIG" --pgxs)")/../../src/test
+	export TESTDIR=$PWD TESTDATADIR=$PWD/tmp_check TESTLOGDIR=$PWD/tmp_check/log \
+		PG_REGRESS=$perl_dir/regress/pg_regress
+	mkdir -p "$TESTLOGDIR"
+	for script; do
+		name=$(basename -- "$script" .pl)
+		log=$logs/tap.$name
+		started=$SECONDS
+		verdict=ok
+		if prove -v -I "$perl_dir/perl" -I test/t "$script" >"$log" 2>&1; then
+			verdict=$(sed -n 's/^.*\.pl \.* skipped: /skipped: /p' "$log")
+			if [ -n "$verdict" ]; then
+				skipped=$((skipped + 1))
+			else
+				passed=$((passed + 1))
+				verdict=ok
+			fi
+		else
+			failed=$((failed + 1))
+			verdict=FAILED
+		fi
+		printf '%-40s %s (%d s)\n' "$name" "$verdict" $((SECONDS - started))
+		sed -n 's/^ok [0-9]* # skip/    skipped:/p' "$log"
+		[ "$verdict" != FAILED ] || show "$log" "$TESTLOGDIR/${name}"_*.log
+	done
+	note tap "$passed" "$failed" "$skipped"
+}
+
+if [ -n "${FACTOR_TEST_DATA:-}" ]; then
+	heading "data: $FACTOR_TEST_DATA"
+else
+	heading "data: no ../shared/data beside the clone; tests that need it are skipped"
+fi
+
+if [ "$numerics" != none ] && [ -f test/numerics/Makefile ]; then
+	test_numerics
+else
+	note_none numerics
+fi
+test_on_server
+test_tap
+finish

@@ -1,0 +1,87 @@
+# The README's SQL, block by block, as a newcomer would run it.
+#
+# Every ```sql block of README.md and of the pages in doc/ that say so runs in
+# one session in order; a statement that fails, fails the test. What the README
+# promises of the results is checked afterwards.
+use strict;
+use warnings;
+
+use File::Basename;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = dirname(dirname(dirname(File::Spec->rel2abs(__FILE__))));
+
+sub sql_blocks
+{
+	my ($file) = @_;
+	my $text = slurp_file($file);
+	my @blocks;
+
+	push @blocks, $1 while $text =~ /^```sql\n(.*?)^```$/msg;
+	return @blocks;
+}
+
+my $node = PostgreSQL::Test::Cluster->new('readme');
+$node->init;
+$node->start;
+
+my @blocks = sql_blocks("$top/README.md");
+
+# The first block is the teaser, before there is any table.
+shift @blocks;
+cmp_ok(scalar @blocks, '>', 10, 'the README has its SQL');
+
+my ($status, $out, $err) =
+  $node->psql('postgres', join("\n", @blocks), on_error_stop => 1);
+is($status, 0, 'the README runs from top to bottom') or diag($err);
+
+is($node->safe_psql('postgres',
+		q{SELECT count(*) FROM mf_topk(42, 5, 'films')}),
+	5, 'five recommendations');
+is( $node->safe_psql(
+		'postgres',
+		q{SELECT abs(m.mean + u.bias + i.bias - (u.factors <#> i.factors) - mf_predict(42, 118, 'films')) < 1e-12
+		  FROM films_users u, films_items i, mf_models m
+		  WHERE u.user_id = 42 AND i.movie_id = 118 AND m.model = 'films'}),
+	't',
+	'a prediction is plain SQL');
+is( $node->safe_psql(
+		'postgres',
+		q{SELECT bool_and(m.title LIKE 'Comedy%') FROM mf_similar_items(118, 20, 'films') s
+		  JOIN movies m ON m.movie_id = s.item}),
+	't',
+	'comedies are like comedies');
+
+# A block of options in the README names the defaults that training uses.
+my $readme = slurp_file("$top/README.md");
+for my $feedback ('explicit', 'implicit')
+{
+	my $row = $node->safe_psql('postgres',
+		"SELECT factors, iterations, reg_exponent, unobserved_weight FROM mf_models"
+		  . " WHERE model = "
+		  . ($feedback eq 'implicit' ? "'watched'" : "'good'"));
+	my ($factors, $iterations, $exponent, $weight) = split /\|/, $row;
+	my $column = $feedback eq 'implicit' ? 1 : 0;
+
+	sub documented
+	{
+		my ($option, $column) = @_;
+		my ($cells) = $readme =~ /^\| `$option` \|(.*)\|$/m;
+		my @cells = split /\|/, $cells;
+		$cells[$column] =~ s/\s//g;
+		return $cells[$column];
+	}
+	is($iterations, documented('iterations', $column), "$feedback: iterations as documented");
+	is($exponent, documented('reg_exponent', $column), "$feedback: reg_exponent as documented");
+	if ($feedback eq 'implicit')
+	{
+		is($factors, documented('factors', $column), 'implicit: factors as documented');
+		is($weight, documented('unobserved_weight', $column),
+			'implicit: unobserved_weight as documented');
+	}
+}
+
+$node->stop;
+done_testing();
