@@ -231,6 +231,11 @@ StoreModel(ModelTarget *target, const TrainOptions *options,
 		model_write_side(target, side, options->spec.factors, rows.ids->n,
 						 GetRow, &rows);
 	}
+	if (target->exists ? options->index_old : options->index_new)
+	{
+		progress_report("indexing the items");
+		model_write_indexes(target, options->spec.biased);
+	}
 }
 
 /* ---- mf_train ---- */
