@@ -58,7 +58,7 @@ is( $node->safe_psql(
 my $readme = slurp_file("$top/README.md");
 $node->safe_psql('postgres',
 	q{SELECT mf_train('ratings', 'user_id', 'movie_id', model => 'defaults', verbose => false)});
-for my $option (qw(factors iterations reg_exponent unobserved_weight))
+for my $option (qw(factors iterations reg_exponent))
 {
 	my ($explicit, $implicit) = $readme =~ /^\| `$option` \| *([\d.]*) *\| *([\d.]+) *\|/m;
 
