@@ -11,7 +11,7 @@ NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als
 RANK = vector operators
 MODEL = name tables catalog guard write manage lookup cache plans recent rows
-TRAIN = bigarray source ids triples stream matrix build \
+TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew fit train
 SERVE = ids call predict rank seen topk similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
