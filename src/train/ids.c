@@ -434,6 +434,8 @@ CollectRows(IdDict *dict)
 	{
 		const ValueEntry *entry = &dict->values.entries[k];
 
+		if (k % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (entry->code_plus_1 != 0)
 			dict->rows[entry->code_plus_1 - 1] += entry->rows;
 	}
