@@ -8,7 +8,7 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86
+	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
