@@ -12,10 +12,11 @@ NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
-	recent rows
+	recent rows gramian
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew fit train
-SERVE = ids call predict rank seen topk similar
+SERVE = ids call predict rank idset basket seen diversify recommend topk \
+	explain foldin similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \

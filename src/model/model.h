@@ -154,7 +154,7 @@ typedef struct Model
 	Oid			schema;
 	char	   *schema_name;
 	char	   *name;
-	ModelRecord record;			/* gramians not read */
+	ModelRecord record;			/* gramians by model_gramian() only */
 	ModelSide	side[2];
 } Model;
 
@@ -200,6 +200,12 @@ extern bool model_fetch(Model *model, MfSide side, Datum id,
  */
 extern const float *model_factors(const Model *model, const ModelSide *side,
 								  Datum factors);
+
+/*
+ * A side's Gramian as training stored it, factors x factors; an error where
+ * there is none. Read in the active snapshot, and kept with the model.
+ */
+extern const float *model_gramian(Model *model, MfSide side);
 
 /* The key type's equality, for SQL text: OPERATOR(pg_catalog.=). */
 extern char *model_equality_operator(Oid type);

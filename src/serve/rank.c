@@ -20,6 +20,9 @@
  * since the planner has to know it, and rounded up to a power of two, so that
  * few statements serve all lengths.
  *
+ * A few candidates are fetched by the primary key and sorted here instead: the
+ * index would have to be read until they all had come up.
+ *
  * Rejected: a heap of our own over a plain scan (twice as fast without an
  * index, but a second way of ranking beside the index's).
  */
@@ -40,6 +43,7 @@
 
 #include "compat.h"
 #include "model/plans.h"
+#include "serve/idset.h"
 #include "serve/predict.h"
 #include "serve/rank.h"
 
@@ -81,11 +85,9 @@ rank_compare_ids(const TypeCacheEntry *type, Oid collation, Datum a, Datum b)
 /* ---- Receiving rows, best first ---- */
 
 static double
-Score(const RankReceiver *receiver, float bias, Datum factors)
+Score(const RankRequest *request, float bias, const float *other)
 {
-	const RankRequest *request = receiver->request;
 	const ModelEntity *query = request->query;
-	const float *other = model_factors(request->model, receiver->side, factors);
 
 	if (request->by == RANK_BY_PREDICTION)
 		return predict_score(&request->model->record, query->bias, bias,
@@ -94,8 +96,9 @@ Score(const RankReceiver *receiver, float bias, Datum factors)
 }
 
 static void
-Keep(RankReceiver *receiver, double score, Datum id)
+Keep(RankReceiver *receiver, double score, Datum id, const float *factors)
 {
+	Size		size = (Size) receiver->request->model->record.factors * sizeof(float);
 	MemoryContext old = MemoryContextSwitchTo(receiver->context);
 	Ranked	   *ranked;
 
@@ -108,6 +111,9 @@ Keep(RankReceiver *receiver, double score, Datum id)
 	ranked = &receiver->ranked[receiver->n++];
 	ranked->score = score;
 	ranked->id = datumCopy(id, receiver->id_type->typbyval, receiver->id_type->typlen);
+	ranked->factors = NULL;
+	if (receiver->request->keep_factors)
+		ranked->factors = memcpy(palloc(size), factors, size);
 	MemoryContextSwitchTo(old);
 }
 
@@ -118,6 +124,7 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	RankReceiver *receiver = (RankReceiver *) self;
 	const RankRequest *request = receiver->request;
 	MemoryContext old;
+	const float *factors;
 	double		score;
 
 	slot_getallattrs(slot);
@@ -129,14 +136,15 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 
 	MemoryContextReset(receiver->row_context);
 	old = MemoryContextSwitchTo(receiver->row_context);
-	score = Score(receiver, DatumGetFloat4(slot->tts_values[1]), slot->tts_values[2]);
+	factors = model_factors(request->model, receiver->side, slot->tts_values[2]);
+	score = Score(request, DatumGetFloat4(slot->tts_values[1]), factors);
 	MemoryContextSwitchTo(old);
 
 	/* NaN comes last: nothing better follows. */
 	if (isnan(score))
 		return false;
 	if (request->skip == NULL || !request->skip(request->skip_arg, slot->tts_values[0]))
-		Keep(receiver, score, slot->tts_values[0]);
+		Keep(receiver, score, slot->tts_values[0], factors);
 	return receiver->n < request->k;
 }
 
@@ -223,6 +231,25 @@ RunStatement(RankReceiver *receiver)
 	SPI_finish();
 }
 
+static void
+InitReceiver(RankReceiver *receiver, const RankRequest *request)
+{
+	memset(receiver, 0, sizeof(*receiver));
+	receiver->pub.receiveSlot = ReceiveRow;
+	receiver->pub.rStartup = Startup;
+	receiver->pub.rShutdown = Nothing;
+	receiver->pub.rDestroy = Nothing;
+	receiver->pub.mydest = DestTuplestore;
+	receiver->request = request;
+	receiver->side = &request->model->side[request->side];
+	receiver->id_type = rank_id_type(&receiver->side->key);
+	receiver->context = CurrentMemoryContext;
+	receiver->row_context = AllocSetContextCreate(CurrentMemoryContext, "factor rank row",
+												  ALLOCSET_SMALL_SIZES);
+	receiver->capacity = Min(request->k, FIRST_CAPACITY);
+	receiver->ranked = palloc(receiver->capacity * sizeof(Ranked));
+}
+
 int
 rank_side(const RankRequest *request, Ranked **ranked)
 {
@@ -232,23 +259,63 @@ rank_side(const RankRequest *request, Ranked **ranked)
 	if (request->k == 0)
 		return 0;
 
-	memset(&receiver, 0, sizeof(receiver));
-	receiver.pub.receiveSlot = ReceiveRow;
-	receiver.pub.rStartup = Startup;
-	receiver.pub.rShutdown = Nothing;
-	receiver.pub.rDestroy = Nothing;
-	receiver.pub.mydest = DestTuplestore;
-	receiver.request = request;
-	receiver.side = &request->model->side[request->side];
-	receiver.id_type = rank_id_type(&receiver.side->key);
-	receiver.context = CurrentMemoryContext;
-	receiver.row_context = AllocSetContextCreate(CurrentMemoryContext, "factor rank row",
-												 ALLOCSET_SMALL_SIZES);
-	receiver.capacity = Min(request->k, FIRST_CAPACITY);
-	receiver.ranked = palloc(receiver.capacity * sizeof(Ranked));
-
+	InitReceiver(&receiver, request);
 	RunStatement(&receiver);
 	MemoryContextDelete(receiver.row_context);
 	*ranked = receiver.ranked;
 	return receiver.n;
+}
+
+/* ---- Ranking a few by their keys ---- */
+
+static int
+CompareRanked(const void *a, const void *b, void *arg)
+{
+	const Ranked *x = a;
+	const Ranked *y = b;
+	const RankReceiver *receiver = arg;
+
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return rank_compare_ids(receiver->id_type, receiver->side->key.collation, x->id, y->id);
+}
+
+int
+rank_among(const RankRequest *request, const IdSet *candidates, Ranked **ranked)
+{
+	RankRequest all = *request;
+	RankReceiver receiver;
+	int64		i;
+
+	*ranked = NULL;
+	if (request->k == 0 || candidates->n == 0)
+		return 0;
+
+	all.k = (int) candidates->n;
+	InitReceiver(&receiver, &all);
+	for (i = 0; i < candidates->n; i++)
+	{
+		Datum		id = candidates->ids[i];
+		MemoryContext old;
+		ModelEntity entity;
+		double		score;
+		bool		found;
+
+		CHECK_FOR_INTERRUPTS();
+		if (request->skip != NULL && request->skip(request->skip_arg, id))
+			continue;
+		MemoryContextReset(receiver.row_context);
+		old = MemoryContextSwitchTo(receiver.row_context);
+		found = model_fetch(request->model, request->side, id, &entity);
+		MemoryContextSwitchTo(old);
+		if (!found)
+			continue;
+		score = Score(request, entity.bias, entity.factors);
+		if (!isnan(score))
+			Keep(&receiver, score, id, entity.factors);
+	}
+	MemoryContextDelete(receiver.row_context);
+	qsort_arg(receiver.ranked, receiver.n, sizeof(Ranked), CompareRanked, &receiver);
+	*ranked = receiver.ranked;
+	return Min(receiver.n, request->k);
 }
