@@ -348,15 +348,26 @@ CREATE FUNCTION mf_topk(user_id text, k integer DEFAULT 10, model text DEFAULT N
 COMMENT ON FUNCTION mf_topk(text, integer, text, boolean, text[], text[], boolean, double precision) IS
 	'the k items that the user would rate highest, without those rated already';
 
+-- An array of a polymorphic type cannot be left out of a call, so that there is
+-- one form without arrays and one with both.
 CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
 	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
-	candidates anycompatiblearray DEFAULT NULL, exclude anycompatiblearray DEFAULT NULL,
 	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item anycompatible, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text, anycompatiblearray,
-	anycompatiblearray, boolean, double precision) IS
+COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text, boolean,
+	double precision) IS
 	'mf_topk for ids of other types: item_type is a NULL of the type that item is to have';
+
+CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
+	candidates anycompatiblearray, exclude anycompatiblearray,
+	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
+	RETURNS TABLE (item anycompatible, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_witness_lists' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, anycompatiblearray,
+	anycompatiblearray, boolean, text, boolean, double precision) IS
+	'mf_topk for ids of other types, with candidates and items to exclude; NULL for one not wanted';
 
 CREATE FUNCTION mf_topk_for(items bigint[], ratings double precision[] DEFAULT NULL,
 	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,

@@ -50,6 +50,12 @@ Diversity(FunctionCallInfo fcinfo, int arg)
 	return diversity;
 }
 
+static ArrayType *
+ListArgument(FunctionCallInfo fcinfo, int arg)
+{
+	return arg < 0 || PG_ARGISNULL(arg) ? NULL : PG_GETARG_ARRAYTYPE_P(arg);
+}
+
 void
 recommend_options(FunctionCallInfo fcinfo, const RecommendArgs *args,
 				  Recommendation *recommendation)
@@ -65,17 +71,19 @@ recommend_lists(FunctionCallInfo fcinfo, const RecommendArgs *args, ServeCall *c
 				Recommendation *recommendation)
 {
 	const Model *model = recommendation->model;
+	ArrayType  *candidates = ListArgument(fcinfo, args->candidates);
+	ArrayType  *exclude = ListArgument(fcinfo, args->exclude);
 
 	idset_init(&recommendation->exclude, model, MF_ITEMS);
-	if (!PG_ARGISNULL(args->exclude))
-		idset_add_array(&recommendation->exclude, PG_GETARG_ARRAYTYPE_P(args->exclude),
-						&call->list[1], model, MF_ITEMS, call->context);
+	if (exclude != NULL)
+		idset_add_array(&recommendation->exclude, exclude, &call->list[1], model, MF_ITEMS,
+						call->context);
 	idset_init(&recommendation->candidates, model, MF_ITEMS);
-	recommendation->restricted = !PG_ARGISNULL(args->candidates);
-	if (recommendation->restricted)
+	recommendation->restricted = candidates != NULL;
+	if (candidates != NULL)
 	{
-		idset_add_array(&recommendation->candidates, PG_GETARG_ARRAYTYPE_P(args->candidates),
-						&call->list[0], model, MF_ITEMS, call->context);
+		idset_add_array(&recommendation->candidates, candidates, &call->list[0], model,
+						MF_ITEMS, call->context);
 		idset_sort(&recommendation->candidates);
 	}
 }

@@ -15,8 +15,8 @@ typedef struct RecommendArgs
 	int			k;
 	int			model;
 	int			exclude_seen;
-	int			candidates;
-	int			exclude;
+	int			candidates;		/* -1: there is no such argument */
+	int			exclude;		/* likewise */
 	int			diversity;
 } RecommendArgs;
 

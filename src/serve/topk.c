@@ -24,6 +24,7 @@
 
 PG_FUNCTION_INFO_V1(mf_topk);
 PG_FUNCTION_INFO_V1(mf_topk_witness);
+PG_FUNCTION_INFO_V1(mf_topk_witness_lists);
 PG_FUNCTION_INFO_V1(mf_topk_for);
 
 /* Which vector is wanted. */
@@ -112,12 +113,24 @@ mf_topk(PG_FUNCTION_ARGS)
 	return Topk(fcinfo, &args, 6);
 }
 
-/* (user_id, k, item_type, exclude_seen, model, candidates, exclude, live, diversity) */
+/* (user_id, k, item_type, exclude_seen, model, live, diversity) */
 Datum
 mf_topk_witness(PG_FUNCTION_ARGS)
 {
 	static const RecommendArgs args = {
-		.k = 1, .exclude_seen = 3, .model = 4, .candidates = 5, .exclude = 6, .diversity = 8
+		.k = 1, .exclude_seen = 3, .model = 4, .candidates = -1, .exclude = -1, .diversity = 6
+	};
+
+	serve_check_witness(fcinfo, 2);
+	return Topk(fcinfo, &args, 5);
+}
+
+/* (user_id, k, item_type, candidates, exclude, exclude_seen, model, live, diversity) */
+Datum
+mf_topk_witness_lists(PG_FUNCTION_ARGS)
+{
+	static const RecommendArgs args = {
+		.k = 1, .candidates = 3, .exclude = 4, .exclude_seen = 5, .model = 6, .diversity = 8
 	};
 
 	serve_check_witness(fcinfo, 2);
