@@ -8,10 +8,12 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als
-RANK = vector operators
-MODEL = name tables catalog guard write manage lookup cache plans recent rows
-TRAIN = bigarray source ids triples stream matrix build \
+	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86
+RANK = vector operators topk page directory build insert candidates scan \
+	vacuum check
+MODEL = name tables catalog guard write indexes manage lookup cache plans \
+	recent rows
+TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew fit train
 SERVE = ids call predict rank seen topk similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \

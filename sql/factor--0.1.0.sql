@@ -36,6 +36,30 @@ CREATE OPERATOR <-> (
 COMMENT ON OPERATOR <-> (real[], real[]) IS 'Euclidean distance';
 
 -- ---------------------------------------------------------------------------
+-- The index: ORDER BY distance LIMIT k, exactly
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION topk_handler(internal) RETURNS index_am_handler
+	AS 'MODULE_PATHNAME', 'topk_handler' LANGUAGE C;
+COMMENT ON FUNCTION topk_handler(internal) IS 'handler of the access method topk';
+
+CREATE ACCESS METHOD topk TYPE INDEX HANDLER topk_handler;
+COMMENT ON ACCESS METHOD topk IS
+	'ranks vectors of type real[] by <=>, <#> or <->, exactly';
+
+CREATE OPERATOR CLASS real_ops DEFAULT FOR TYPE real[] USING topk AS
+	OPERATOR 1 <=> (real[], real[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 2 <#> (real[], real[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 3 <-> (real[], real[]) FOR ORDER BY pg_catalog.float_ops;
+COMMENT ON OPERATOR CLASS real_ops USING topk IS
+	'cosine distance, negative inner product and Euclidean distance of vectors';
+
+CREATE FUNCTION mf_index_check(index regclass) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'mf_index_check' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_index_check(regclass) IS
+	'checks a topk index against its table: the number of rows found in it, or an error';
+
+-- ---------------------------------------------------------------------------
 -- Models: the catalogue and the history
 -- ---------------------------------------------------------------------------
 
@@ -220,6 +244,7 @@ CREATE FUNCTION mf_train(
 	unobserved_weight double precision DEFAULT NULL,
 	seed bigint DEFAULT 0,
 	verbose boolean DEFAULT true,
+	index boolean DEFAULT NULL,
 	OUT model text,
 	OUT users bigint,
 	OUT items bigint,
@@ -230,7 +255,7 @@ CREATE FUNCTION mf_train(
 	AS 'MODULE_PATHNAME', 'mf_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, integer,
 	double precision, double precision, double precision, double precision, double precision,
-	bigint, boolean) IS
+	bigint, boolean, boolean) IS
 	'trains a model from a table of ratings by alternating least squares, and stores it';
 
 -- ---------------------------------------------------------------------------

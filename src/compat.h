@@ -15,6 +15,7 @@
 
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#define TUPLESORT_NONE false
 
 /* Temporary files shared by name. */
 #define SharedFileSetFiles(fileset) (fileset)
@@ -24,6 +25,29 @@
 	BufFileOpenShared(files, name, mode)
 #else
 #define SharedFileSetFiles(fileset) (&(fileset)->fs)
+#endif
+
+/* What an access method may say of itself since 16 */
+#if PG_VERSION_NUM < 160000
+#define SET_AMSUMMARIZING(routine, value) ((void) 0)
+#else
+#define SET_AMSUMMARIZING(routine, value) ((routine)->amsummarizing = (value))
+#endif
+
+#if PG_VERSION_NUM < 170000
+#define RestrictSearchPath() ((void) 0)
+#endif
+
+/* The number of index searches, shown by EXPLAIN ANALYZE since 18 */
+#if PG_VERSION_NUM < 180000
+#define count_index_search(scan) ((void) 0)
+#define vacuum_delay_point(is_analyze) vacuum_delay_point()
+#else
+#define count_index_search(scan) \
+	do { \
+		if ((scan)->instrument) \
+			(scan)->instrument->nsearches++; \
+	} while (0)
 #endif
 
 #if PG_VERSION_NUM < 160000
@@ -56,6 +80,11 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 		pg_namespace_aclcheck(objectid, roleid, mode) :
 		pg_class_aclcheck(objectid, roleid, mode);
 }
+#endif
+
+/* What a variable-length value looks like; in postgres.h before 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
 #endif
 
 /* The primary key's index, never a deferrable one where that is told. */

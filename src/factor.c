@@ -8,6 +8,7 @@
 
 #include "compat.h"
 #include "factor.h"
+#include "rank/topk.h"
 
 PG_MODULE_MAGIC;
 
@@ -29,4 +30,6 @@ _PG_init(void)
 							   NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("factor");
+
+	topk_init();
 }

@@ -116,6 +116,12 @@ typedef void (*ModelRowGetter) (void *arg, uint32 k, ModelRow *row);
 extern void model_write_side(ModelTarget *target, MfSide side, int factors,
 							 uint32 n, ModelRowGetter get, void *arg);
 
+/*
+ * Makes the indexes that rank the items, by factors and, for a biased model, by
+ * (bias || factors), where they are not there already.
+ */
+extern void model_write_indexes(ModelTarget *target, bool biased);
+
 /* Writes the row of mf_models and the rows of mf_history. */
 extern void model_write_record(ModelTarget *target, const ModelRecord *record,
 							   int niterations, const ModelIteration *iterations);

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "model/recent.h"
 
 #define FETCHES_BEFORE 16

@@ -33,7 +33,7 @@ enum
 	ARG_RATINGS, ARG_USER_COL, ARG_ITEM_COL, ARG_RATING_COL, ARG_MODEL,
 	ARG_FEEDBACK, ARG_FACTORS, ARG_ITERATIONS, ARG_REGULARIZATION,
 	ARG_REG_EXPONENT, ARG_BIAS_REGULARIZATION, ARG_ALPHA,
-	ARG_UNOBSERVED_WEIGHT, ARG_SEED, ARG_VERBOSE
+	ARG_UNOBSERVED_WEIGHT, ARG_SEED, ARG_VERBOSE, ARG_INDEX
 };
 
 #define MAX_ITERATIONS 100000
@@ -201,6 +201,10 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 
 	options->seed = PG_ARGISNULL(ARG_SEED) ? 0 : PG_GETARG_INT64(ARG_SEED);
 	options->verbose = PG_ARGISNULL(ARG_VERBOSE) || PG_GETARG_BOOL(ARG_VERBOSE);
+
+	/* Whoever dropped an index gets it back only on request. */
+	options->index_new = PG_ARGISNULL(ARG_INDEX) || PG_GETARG_BOOL(ARG_INDEX);
+	options->index_old = !PG_ARGISNULL(ARG_INDEX) && PG_GETARG_BOOL(ARG_INDEX);
 
 	if (!PG_ARGISNULL(ARG_MODEL))
 		options->model = text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL));

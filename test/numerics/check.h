@@ -67,5 +67,6 @@ extern void test_kernels(void);
 extern void test_als(void);
 extern void test_als_limits(void);
 extern void test_rest(void);
+extern void test_codes(void);
 
 #endif							/* CHECK_H */

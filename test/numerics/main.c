@@ -85,6 +85,7 @@ main(void)
 	test_als();
 	test_als_limits();
 	test_rest();
+	test_codes();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed == 0 ? 0 : 1;
 }

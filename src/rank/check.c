@@ -1,0 +1,344 @@
+/*
+ * check.c: mf_index_check(regclass), which checks a topk index against its
+ * table, as amcheck does for B-trees.
+ *
+ * First the index itself: the meta page, the chain of the directory, each
+ * entry's page being what the entry says, each code's norm within its page's
+ * range and bucket.  Every entry is entered into a Bloom filter with its TID and
+ * its whole code.  Then the table: every row that was visible before must be in
+ * the filter, coded anew; so the filter's rare false positives can hide a
+ * fault, but nothing sound is ever reported.  Memory stays within
+ * maintenance_work_mem.
+ *
+ * It locks out nobody and runs on a standby: the directory changes only under
+ * the meta page's exclusive lock, so each entry is compared with its page under
+ * the shared one.  Only the owner may call it, because the faults it reports
+ * speak of the table's contents.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "lib/bloomfilter.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "rank/topk.h"
+
+PG_FUNCTION_INFO_V1(mf_index_check);
+
+typedef struct CheckState
+{
+	Relation	heap;
+	Relation	index;
+	BlockNumber blocks;			/* of the index, when the check began */
+	BlockNumber heap_blocks;
+	uint8	   *seen;			/* a bit for each of them, if found by now */
+	bloom_filter *entries;
+	TopkItem	item;
+	MemoryContext row_context;
+	int64		rows;
+} CheckState;
+
+#define CORRUPTED(state, ...) \
+	ereport(ERROR, \
+			(errcode(ERRCODE_INDEX_CORRUPTED), \
+			 errmsg("index \"%s\" is corrupted", \
+					RelationGetRelationName((state)->index)), \
+			 errdetail(__VA_ARGS__)))
+
+/* Notes that a block has its one place among the blocks there are now. */
+static void
+MarkSeen(CheckState *state, BlockNumber block, BlockNumber blocks)
+{
+	if (block == TOPK_META_BLOCK || block >= blocks)
+		CORRUPTED(state, "The directory leads to block %u, which is not there.", block);
+	if (block >= state->blocks)
+		return;
+	if (state->seen[block / 8] & (1 << block % 8))
+		CORRUPTED(state, "The directory leads to block %u twice.", block);
+	state->seen[block / 8] |= 1 << block % 8;
+}
+
+static void
+CheckMeta(CheckState *state, TopkMeta *meta)
+{
+	if (meta->magic != TOPK_MAGIC)
+		CORRUPTED(state, "The meta page has magic number %X.", meta->magic);
+	if (meta->version != TOPK_VERSION)
+		CORRUPTED(state, "The meta page has version %u.", meta->version);
+	if (meta->blocks > RelationGetNumberOfBlocks(state->index))
+		CORRUPTED(state, "The meta page speaks of %u blocks, the file has %u.",
+				  meta->blocks, RelationGetNumberOfBlocks(state->index));
+	if (meta->opens > TOPK_MAX_OPENS)
+		CORRUPTED(state, "The meta page lists %u open pages.", meta->opens);
+}
+
+/* One entry of a coded page. */
+static void
+CheckCode(CheckState *state, const TopkDirEntry *entry, const CodeScalars *scalars)
+{
+	float4		low;
+	float4		high;
+
+	if (!(scalars->norm >= entry->norm_low && scalars->norm <= entry->norm_high))
+		CORRUPTED(state, "Block %u holds norm %g, outside of its range %g to %g.",
+				  entry->block, scalars->norm, entry->norm_low, entry->norm_high);
+	topk_bucket_range(entry->group, &low, &high);
+	if (!(scalars->norm >= low && scalars->norm <= high))
+		CORRUPTED(state, "Block %u holds norm %g, outside of its bucket %g to %g.",
+				  entry->block, scalars->norm, low, high);
+	if (!(scalars->scale > 0 && isfinite(scalars->scale)) ||
+		!(scalars->error > 0 && isfinite(scalars->error)))
+		CORRUPTED(state, "Block %u holds scale %g with error %g.",
+				  entry->block, scalars->scale, scalars->error);
+}
+
+/* Checks the entries of a data page and puts them into the filter. */
+static void
+CheckEntries(CheckState *state, Page page, const TopkDirEntry *entry)
+{
+	TopkOpaque *opaque = TopkPageOpaque(page);
+	TopkParts	parts = topk_parts(page);
+	TopkItem   *item = &state->item;
+
+	for (int i = 0; i < opaque->count; i++)
+	{
+		memset(item, 0, offsetof(TopkItem, bytes));
+		item->group = opaque->group;
+		item->tid = parts.tids[i];
+		if (!ItemPointerIsValid(&item->tid) ||
+			ItemPointerGetBlockNumber(&item->tid) >= state->heap_blocks)
+			CORRUPTED(state, "Block %u points to row (%u,%u), beyond the table's end.",
+					  entry->block, ItemPointerGetBlockNumberNoCheck(&item->tid),
+					  ItemPointerGetOffsetNumberNoCheck(&item->tid));
+		if (parts.codes != NULL)
+		{
+			item->scalars.norm = parts.norm[i];
+			item->scalars.scale = parts.scale[i];
+			item->scalars.error = parts.error[i];
+			CheckCode(state, entry, &item->scalars);
+			code_get(parts.codes, opaque->capacity,
+					 TOPK_GROUP_LENGTH(opaque->group), i, item->bytes);
+		}
+		bloom_add_element(state->entries, (unsigned char *) item, TopkItemSize(item));
+	}
+}
+
+/* A directory entry, and the page it stands for. */
+static void
+CheckDirEntry(CheckState *state, TopkDirEntry *entry, BlockNumber blocks)
+{
+	TopkGroup	group = entry->group & ~TOPK_ROOM;
+	Buffer		buffer;
+	TopkOpaque *opaque;
+
+	MarkSeen(state, entry->block, blocks);
+	entry->group = group;
+	buffer = topk_read(state->index, entry->block, BUFFER_LOCK_SHARE);
+	opaque = TopkPageOpaque(BufferGetPage(buffer));
+	if (opaque->group != group ||
+		TOPK_GROUP_KIND(group) >= TOPK_DIRECTORY)
+		CORRUPTED(state, "Block %u is of group %X, the directory says %X.",
+				  entry->block, opaque->group, group);
+
+	/*
+	 * The table may grow as the check goes on, but not after an entry for the
+	 * new row came into a page that is locked.
+	 */
+	state->heap_blocks = RelationGetNumberOfBlocks(state->heap);
+	CheckEntries(state, BufferGetPage(buffer), entry);
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Checks entry i of a directory page; false if there is none, with the next
+ * page of the chain.
+ */
+static bool
+CheckNextEntry(CheckState *state, BlockNumber block, int i, BlockNumber *next)
+{
+	Buffer		meta_buffer = topk_read(state->index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+	Buffer		buffer;
+	Page		page;
+	BlockNumber blocks = TopkPageMeta(BufferGetPage(meta_buffer))->blocks;
+	bool		found;
+
+	if (i == 0)
+		MarkSeen(state, block, blocks);
+	buffer = topk_read(state->index, block, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buffer);
+	if (TOPK_GROUP_KIND(TopkPageOpaque(page)->group) != TOPK_DIRECTORY)
+		CORRUPTED(state, "Block %u is not a page of the directory.", block);
+	found = i < TopkPageOpaque(page)->count;
+	*next = TopkPageOpaque(page)->next;
+	if (found)
+	{
+		TopkDirEntry entry = TopkPageEntries(page)[i];
+
+		CheckDirEntry(state, &entry, blocks);
+	}
+	UnlockReleaseBuffer(buffer);
+	UnlockReleaseBuffer(meta_buffer);
+	return found;
+}
+
+static void
+CheckIndex(CheckState *state)
+{
+	Buffer		buffer = topk_read(state->index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
+	BlockNumber block;
+
+	CheckMeta(state, meta);
+	block = meta->first_directory;
+	UnlockReleaseBuffer(buffer);
+
+	while (block != InvalidBlockNumber)
+	{
+		BlockNumber next;
+
+		for (int i = 0; CheckNextEntry(state, block, i, &next); i++)
+			CHECK_FOR_INTERRUPTS();
+		block = next;
+	}
+}
+
+/* Called for every row visible to the snapshot. */
+static void
+CheckRow(Relation index, ItemPointer tid, Datum *values, bool *isnull,
+		 bool alive, void *arg)
+{
+	CheckState *state = (CheckState *) arg;
+	MemoryContext old = MemoryContextSwitchTo(state->row_context);
+
+	topk_form_item(&state->item, values[0], isnull[0], tid);
+	if (bloom_lacks_element(state->entries, (unsigned char *) &state->item,
+							TopkItemSize(&state->item)))
+		CORRUPTED(state, "It lacks the entry of row (%u,%u) of table \"%s\".",
+				  ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid),
+				  RelationGetRelationName(state->heap));
+	state->rows++;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->row_context);
+}
+
+static void
+CheckTable(CheckState *state, Snapshot snapshot)
+{
+	IndexInfo  *info = BuildIndexInfo(state->index);
+	TableScanDesc scan = table_beginscan_strat(state->heap, snapshot, 0, NULL,
+											   true, true);
+
+	/* as a concurrent build: rows as the snapshot sees them */
+	info->ii_Concurrent = true;
+	table_index_build_scan(state->heap, state->index, info, true, false,
+						   CheckRow, state, scan);
+}
+
+static void
+CheckIsTopk(Relation index)
+{
+	if (index->rd_rel->relkind != RELKIND_INDEX ||
+		index->rd_indam->ambuild != topk_build)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("index \"%s\" is not a topk index",
+						RelationGetRelationName(index))));
+	if (!index->rd_index->indisvalid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index \"%s\" is not valid",
+						RelationGetRelationName(index))));
+	if (RELATION_IS_OTHER_TEMP(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot access temporary tables of other sessions")));
+}
+
+/*
+ * Rows that the index is too young for: it may lack versions that an old
+ * transaction's snapshot still sees.
+ */
+static void
+CheckIsUsable(Relation index, Snapshot snapshot)
+{
+	if (IsolationUsesXactSnapshot() && index->rd_index->indcheckxmin &&
+		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data),
+							   snapshot->xmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("index \"%s\" cannot be checked with the snapshot of this transaction",
+						RelationGetRelationName(index))));
+}
+
+/*
+ * mf_index_check(index regclass) returns the number of rows found in the index,
+ * or raises an error that says what is wrong with it.
+ */
+Datum
+mf_index_check(PG_FUNCTION_ARGS)
+{
+	Oid			index_oid = PG_GETARG_OID(0);
+	Oid			heap_oid = IndexGetRelation(index_oid, true);
+	CheckState	state = {0};
+	Snapshot	snapshot;
+	Oid			user;
+	int			security;
+	int			nest_level;
+	int64		expected;
+
+	if (!OidIsValid(heap_oid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("relation %u is not an index", index_oid)));
+	if (!object_ownercheck(RelationRelationId, heap_oid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(heap_oid));
+
+	state.heap = table_open(heap_oid, AccessShareLock);
+	state.index = index_open(index_oid, AccessShareLock);
+	CheckIsTopk(state.index);
+
+	/* an expression index's functions run as the table's owner */
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(state.heap->rd_rel->relowner,
+						   security | SECURITY_RESTRICTED_OPERATION);
+	nest_level = NewGUCNestLevel();
+	RestrictSearchPath();
+
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	CheckIsUsable(state.index, snapshot);
+	state.blocks = RelationGetNumberOfBlocks(state.index);
+	state.seen = palloc0(state.blocks / 8 + 1);
+	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "topk check row",
+											  ALLOCSET_DEFAULT_SIZES);
+	expected = Max((int64) state.index->rd_rel->reltuples, (int64) state.blocks * 100);
+	state.entries = bloom_create(expected, maintenance_work_mem,
+								 (uint64) GetCurrentTimestamp());
+	CheckIndex(&state);
+	CheckTable(&state, snapshot);
+	bloom_free(state.entries);
+	UnregisterSnapshot(snapshot);
+
+	AtEOXact_GUC(false, nest_level);
+	SetUserIdAndSecContext(user, security);
+	index_close(state.index, AccessShareLock);
+	table_close(state.heap, AccessShareLock);
+	PG_RETURN_INT64(state.rows);
+}

@@ -1,0 +1,338 @@
+/*
+ * directory.c: the directory of the topk index and the pages for inserts.
+ *
+ * An insert asks the meta page for the open page of its group.  When there is
+ * none, or it is full, topk_make_room looks through the directory, all under
+ * the exclusive lock of the meta page: a page of the group with the flag ROOM,
+ * else a free page, else a new one at the end of the file.  The pass over the
+ * directory is a few hundred entries a page and happens once for every page
+ * that inserts fill, so a search tree over it would not pay.
+ *
+ * A page that a build wrote has the range of the norms it was written with; on
+ * being opened its range becomes the bucket's, so that inserts need not touch
+ * the directory.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "rank/topk.h"
+
+/* Where topk_make_room puts a group. */
+typedef struct Place
+{
+	BlockNumber directory;		/* invalid: a new entry is needed */
+	int			entry;
+	BlockNumber block;
+	bool		reopen;			/* a page of the group, not a free one */
+} Place;
+
+/* The group's open page, or an invalid block number. */
+BlockNumber
+topk_open_page(Relation index, TopkGroup group)
+{
+	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
+	BlockNumber block = InvalidBlockNumber;
+
+	for (uint32 i = 0; i < meta->opens; i++)
+		if (meta->open[i].group == group)
+		{
+			block = meta->open[i].block;
+			break;
+		}
+	UnlockReleaseBuffer(buffer);
+	return block;
+}
+
+/*
+ * Copies the entries of a directory page and returns the next page of the
+ * chain; with an invalid block number, begins at the first.  Entries must have
+ * room for TOPK_DIRECTORY_CAPACITY.
+ */
+BlockNumber
+topk_next_entries(Relation index, BlockNumber block,
+				  TopkDirEntry *entries, int *count)
+{
+	Buffer		buffer;
+	Page		page;
+	BlockNumber next;
+
+	*count = 0;
+	if (block == InvalidBlockNumber)
+	{
+		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+		block = TopkPageMeta(BufferGetPage(buffer))->first_directory;
+		UnlockReleaseBuffer(buffer);
+		if (block == InvalidBlockNumber)
+			return InvalidBlockNumber;
+	}
+
+	buffer = topk_read(index, block, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buffer);
+	*count = TopkPageOpaque(page)->count;
+	memcpy(entries, TopkPageEntries(page), *count * sizeof(TopkDirEntry));
+	next = TopkPageOpaque(page)->next;
+	UnlockReleaseBuffer(buffer);
+	return next;
+}
+
+/* Enters a group's open page, in its own place or another's. */
+static void
+RememberOpen(TopkMeta *meta, TopkGroup group, BlockNumber block)
+{
+	uint32		i;
+
+	for (i = 0; i < meta->opens; i++)
+		if (meta->open[i].group == group)
+			break;
+	if (i == meta->opens)
+	{
+		if (meta->opens < TOPK_MAX_OPENS)
+			meta->opens++;
+		else
+		{
+			i = meta->next_eviction;
+			meta->next_eviction = (i + 1) % TOPK_MAX_OPENS;
+		}
+	}
+	meta->open[i].group = group;
+	meta->open[i].block = block;
+}
+
+/* Takes a page out of the list of open ones, if it is there. */
+void
+topk_forget_open(TopkMeta *meta, BlockNumber block)
+{
+	for (uint32 i = 0; i < meta->opens; i++)
+		if (meta->open[i].block == block)
+		{
+			meta->opens--;
+			meta->open[i] = meta->open[meta->opens];
+			memset(&meta->open[meta->opens], 0, sizeof(TopkOpen));
+			return;
+		}
+}
+
+/* The first entry with room for the group, or else the first free one. */
+static Place
+FindPlace(Relation index, TopkMeta *meta, TopkGroup group)
+{
+	Place		place = {InvalidBlockNumber, 0, InvalidBlockNumber, false};
+	BlockNumber block = meta->first_directory;
+
+	while (block != InvalidBlockNumber)
+	{
+		Buffer		buffer = topk_read(index, block, BUFFER_LOCK_SHARE);
+		Page		page = BufferGetPage(buffer);
+		TopkDirEntry *entries = TopkPageEntries(page);
+		int			count = TopkPageOpaque(page)->count;
+
+		for (int i = 0; i < count; i++)
+		{
+			bool		reopen = entries[i].group == (group | TOPK_ROOM);
+
+			if (reopen || (entries[i].group == TOPK_FREE &&
+						   place.directory == InvalidBlockNumber))
+				place = (Place)
+				{
+					block, i, entries[i].block, reopen
+				};
+			if (reopen)
+				break;
+		}
+		block = place.reopen ? InvalidBlockNumber : TopkPageOpaque(page)->next;
+		UnlockReleaseBuffer(buffer);
+	}
+	return place;
+}
+
+/*
+ * Opens a page of the group that has room, or clears its flag and returns
+ * false if it turns out to be full.
+ */
+static bool
+Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
+{
+	Buffer		buffer = topk_read(index, place->block, BUFFER_LOCK_SHARE);
+	TopkOpaque *opaque = TopkPageOpaque(BufferGetPage(buffer));
+	bool		room = opaque->group == group && opaque->count < opaque->capacity;
+	GenericXLogState *state;
+	TopkDirEntry *entry;
+
+	UnlockReleaseBuffer(buffer);
+
+	state = GenericXLogStart(index);
+	if (room)
+		RememberOpen(TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0)),
+					 group, place->block);
+	buffer = topk_read(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
+	entry = TopkPageEntries(GenericXLogRegisterBuffer(state, buffer, 0)) + place->entry;
+	if (room && TOPK_GROUP_KIND(group) == TOPK_CODED)
+		topk_bucket_range(group, &entry->norm_low, &entry->norm_high);
+	else if (!room)
+		entry->group = group;
+	GenericXLogFinish(state);
+	UnlockReleaseBuffer(buffer);
+	return room;
+}
+
+/*
+ * A page at the end of what is in use.  A crash may have left the file longer
+ * than that; the meta page's lock keeps others from extending it.
+ */
+static Buffer
+NewBuffer(Relation index, TopkMeta *meta)
+{
+	BlockNumber block = meta->blocks;
+	Buffer		buffer;
+
+	if (block < RelationGetNumberOfBlocks(index))
+		return ReadBufferExtended(index, MAIN_FORKNUM, block,
+								  RBM_ZERO_AND_LOCK, NULL);
+	buffer = ReadBuffer(index, P_NEW);
+	if (BufferGetBlockNumber(buffer) != block)
+		elog(ERROR, "new page of index \"%s\" is block %u, expected %u",
+			 RelationGetRelationName(index), BufferGetBlockNumber(buffer), block);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	return buffer;
+}
+
+/* Makes a free page the group's open one. */
+static void
+ReuseFree(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
+{
+	Buffer		directory = topk_read(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
+	Buffer		data = topk_read(index, place->block, BUFFER_LOCK_EXCLUSIVE);
+	GenericXLogState *state = GenericXLogStart(index);
+	TopkMeta   *meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
+	TopkDirEntry *entry = TopkPageEntries(GenericXLogRegisterBuffer(state, directory, 0)) + place->entry;
+	Page		page = GenericXLogRegisterBuffer(state, data, GENERIC_XLOG_FULL_IMAGE);
+	uint32		removals = TopkPageOpaque(page)->removals;
+
+	entry->group = group | TOPK_ROOM;
+	topk_bucket_range(group, &entry->norm_low, &entry->norm_high);
+	topk_init_page(page, group);
+	TopkPageOpaque(page)->removals = removals;
+	meta->free--;
+	RememberOpen(meta, group, place->block);
+	GenericXLogFinish(state);
+	UnlockReleaseBuffer(data);
+	UnlockReleaseBuffer(directory);
+}
+
+/* Starts another page of the directory, in a record of its own. */
+static void
+ExtendDirectory(Relation index, Buffer meta_buffer)
+{
+	Buffer		last = InvalidBuffer;
+	Buffer		buffer;
+	GenericXLogState *state;
+	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
+
+	if (meta->last_directory != InvalidBlockNumber)
+		last = topk_read(index, meta->last_directory, BUFFER_LOCK_EXCLUSIVE);
+	buffer = NewBuffer(index, meta);
+
+	state = GenericXLogStart(index);
+	meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
+	topk_init_page(GenericXLogRegisterBuffer(state, buffer, GENERIC_XLOG_FULL_IMAGE),
+				   TOPK_GROUP(TOPK_DIRECTORY, 0, 0));
+	if (BufferIsValid(last))
+		TopkPageOpaque(GenericXLogRegisterBuffer(state, last, 0))->next =
+			BufferGetBlockNumber(buffer);
+	else
+		meta->first_directory = BufferGetBlockNumber(buffer);
+	meta->last_directory = BufferGetBlockNumber(buffer);
+	meta->blocks++;
+	GenericXLogFinish(state);
+	UnlockReleaseBuffer(buffer);
+	if (BufferIsValid(last))
+		UnlockReleaseBuffer(last);
+}
+
+/* Is there no directory page with a place for a new entry? */
+static bool
+DirectoryIsFull(Relation index, TopkMeta *meta)
+{
+	Buffer		buffer;
+	TopkOpaque *opaque;
+	bool		full;
+
+	if (meta->last_directory == InvalidBlockNumber)
+		return true;
+	buffer = topk_read(index, meta->last_directory, BUFFER_LOCK_SHARE);
+	opaque = TopkPageOpaque(BufferGetPage(buffer));
+	full = opaque->count == opaque->capacity;
+	UnlockReleaseBuffer(buffer);
+	return full;
+}
+
+/* Makes a new page the group's open one. */
+static void
+AddPage(Relation index, Buffer meta_buffer, TopkGroup group)
+{
+	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
+	Buffer		directory;
+	Buffer		data;
+	GenericXLogState *state;
+	Page		page;
+	TopkDirEntry *entry;
+
+	if (DirectoryIsFull(index, meta))
+		ExtendDirectory(index, meta_buffer);
+
+	directory = topk_read(index, meta->last_directory, BUFFER_LOCK_EXCLUSIVE);
+	data = NewBuffer(index, meta);
+
+	state = GenericXLogStart(index);
+	meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
+	page = GenericXLogRegisterBuffer(state, directory, 0);
+	entry = TopkPageEntries(page) + TopkPageOpaque(page)->count++;
+	entry->block = BufferGetBlockNumber(data);
+	entry->group = group | TOPK_ROOM;
+	topk_bucket_range(group, &entry->norm_low, &entry->norm_high);
+	topk_init_page(GenericXLogRegisterBuffer(state, data, GENERIC_XLOG_FULL_IMAGE), group);
+	meta->blocks++;
+	RememberOpen(meta, group, BufferGetBlockNumber(data));
+	GenericXLogFinish(state);
+	UnlockReleaseBuffer(data);
+	UnlockReleaseBuffer(directory);
+}
+
+/*
+ * Opens another page for the group in place of one that is full (or of none).
+ * Returns without having done so if somebody else already has.
+ */
+void
+topk_make_room(Relation index, TopkGroup group, BlockNumber full)
+{
+	Buffer		meta_buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
+	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
+
+	for (uint32 i = 0; i < meta->opens; i++)
+		if (meta->open[i].group == group && meta->open[i].block != full)
+		{
+			UnlockReleaseBuffer(meta_buffer);
+			return;
+		}
+
+	for (;;)
+	{
+		Place		place = FindPlace(index, meta, group);
+
+		if (place.reopen)
+		{
+			if (!Reopen(index, meta_buffer, &place, group))
+				continue;
+		}
+		else if (place.directory != InvalidBlockNumber)
+			ReuseFree(index, meta_buffer, &place, group);
+		else
+			AddPage(index, meta_buffer, group);
+		break;
+	}
+	UnlockReleaseBuffer(meta_buffer);
+}

@@ -1,0 +1,238 @@
+/*
+ * page.c: entries and pages of the topk index; topk.h has the layout.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "storage/bufpage.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "rank/topk.h"
+#include "rank/vector.h"
+
+/* The operator class must be over real[], whatever a superuser declared. */
+void
+topk_check_opclass(Relation index)
+{
+	if (index->rd_opcintype[0] != FLOAT4ARRAYOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("access method \"topk\" supports type real[] only")));
+}
+
+static uint32
+FloatBits(float f)
+{
+	uint32		bits;
+
+	memcpy(&bits, &f, sizeof(bits));
+	return bits;
+}
+
+static float
+FloatFromBits(uint32 bits)
+{
+	float		f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
+}
+
+/*
+ * The entry for a value, in any case: values that no operator accepts are
+ * indexed too, for the operator itself to refuse when a scan returns them.
+ */
+void
+topk_form_item(TopkItem *item, Datum value, bool isnull, ItemPointer tid)
+{
+	Vector		vector;
+	ArrayType  *array;
+
+	memset(item, 0, offsetof(TopkItem, bytes));
+	item->tid = *tid;
+	if (isnull)
+	{
+		item->group = TOPK_GROUP(TOPK_NULL, 0, 0);
+		return;
+	}
+
+	item->group = TOPK_GROUP(TOPK_IRREGULAR, 0, 0);
+	array = DatumGetArrayTypeP(value);
+	if (vector_from_array(array, &vector) == VECTOR_OK)
+	{
+		switch (code_vector(vector.elements, vector.length,
+							item->bytes, &item->scalars))
+		{
+			case CODE_REGULAR:
+				item->group = TOPK_GROUP(TOPK_CODED, vector.length,
+										 FloatBits(item->scalars.norm) >> TOPK_BUCKET_SHIFT);
+				break;
+			case CODE_ZERO:
+				item->group = TOPK_GROUP(TOPK_ZERO, vector.length, 0);
+				break;
+			case CODE_IRREGULAR:
+				break;
+		}
+	}
+	if ((void *) array != DatumGetPointer(value))
+		pfree(array);
+}
+
+/* The norms that a bucket holds. */
+void
+topk_bucket_range(TopkGroup group, float4 *low, float4 *high)
+{
+	uint32		bits = TOPK_GROUP_BUCKET(group) << TOPK_BUCKET_SHIFT;
+
+	*low = FloatFromBits(bits);
+	*high = FloatFromBits(bits | ((1u << TOPK_BUCKET_SHIFT) - 1));
+}
+
+/*
+ * Entries that a page of the group takes.  A last, partial group of codes costs
+ * a scan as much as a whole one, so it is given up where it is small, and is of
+ * whole fours otherwise.
+ */
+int
+topk_capacity(TopkGroup group)
+{
+	int			capacity;
+
+	switch (TOPK_GROUP_KIND(group))
+	{
+		case TOPK_CODED:
+			capacity = TOPK_CONTENTS_SIZE /
+				(code_bytes(TOPK_GROUP_LENGTH(group)) +
+				 sizeof(CodeScalars) + sizeof(ItemPointerData) + 1);
+			if (capacity % CODE_GROUP <= capacity / CODE_GROUP)
+				return capacity - capacity % CODE_GROUP;
+			return capacity < 4 ? capacity : capacity - capacity % 4;
+		case TOPK_DIRECTORY:
+			return TOPK_DIRECTORY_CAPACITY;
+		case TOPK_FREE:
+		case TOPK_META:
+			return 0;
+		default:
+			return TOPK_MAX_ENTRIES;
+	}
+}
+
+/*
+ * An empty page of the group.  Pages have no hole as far as WAL is concerned:
+ * what is in use of the arrays is not in one piece.
+ */
+void
+topk_init_page(Page page, TopkGroup group)
+{
+	TopkOpaque *opaque;
+
+	PageInit(page, BLCKSZ, sizeof(TopkOpaque));
+	((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
+	opaque = TopkPageOpaque(page);
+	opaque->group = group;
+	opaque->capacity = topk_capacity(group);
+	opaque->next = InvalidBlockNumber;
+	opaque->page_id = TOPK_PAGE_ID;
+}
+
+void
+topk_init_meta(Page page)
+{
+	TopkMeta   *meta;
+
+	topk_init_page(page, TOPK_GROUP(TOPK_META, 0, 0));
+	meta = TopkPageMeta(page);
+	meta->magic = TOPK_MAGIC;
+	meta->version = TOPK_VERSION;
+	meta->blocks = TOPK_META_BLOCK + 1;
+	meta->first_directory = InvalidBlockNumber;
+	meta->last_directory = InvalidBlockNumber;
+}
+
+TopkParts
+topk_parts(Page page)
+{
+	TopkOpaque *opaque = TopkPageOpaque(page);
+	int			capacity = opaque->capacity;
+	char	   *place = (char *) page + TOPK_CONTENTS;
+	TopkParts	parts = {0};
+
+	if (TOPK_GROUP_KIND(opaque->group) == TOPK_CODED)
+	{
+		parts.codes = (uint8 *) place;
+		place += capacity * code_bytes(TOPK_GROUP_LENGTH(opaque->group));
+		parts.norm = (float *) place;
+		parts.scale = parts.norm + capacity;
+		parts.error = parts.scale + capacity;
+		place = (char *) (parts.error + capacity);
+	}
+	parts.tids = (ItemPointerData *) place;
+	parts.killed = (uint8 *) (parts.tids + capacity);
+	return parts;
+}
+
+/* Appends an entry to a page of its group with room. */
+void
+topk_add_item(Page page, const TopkItem *item)
+{
+	TopkOpaque *opaque = TopkPageOpaque(page);
+	TopkParts	parts = topk_parts(page);
+	int			i = opaque->count;
+
+	Assert(opaque->group == item->group && i < opaque->capacity);
+
+	if (TOPK_GROUP_KIND(item->group) == TOPK_CODED)
+	{
+		code_put(parts.codes, opaque->capacity,
+				 TOPK_GROUP_LENGTH(item->group), i, item->bytes);
+		parts.norm[i] = item->scalars.norm;
+		parts.scale[i] = item->scalars.scale;
+		parts.error[i] = item->scalars.error;
+	}
+	parts.tids[i] = item->tid;
+	parts.killed[i] = 0;
+	opaque->count++;
+}
+
+/* Reads and locks a page, and sees to it that it is one of ours. */
+Buffer
+topk_read(Relation index, BlockNumber block, int lock)
+{
+	Buffer		buffer = ReadBuffer(index, block);
+
+	LockBuffer(buffer, lock);
+	topk_check_page(index, buffer);
+	return buffer;
+}
+
+/*
+ * A page that was never written, or not by this access method, must not be
+ * taken for one.
+ */
+void
+topk_check_page(Relation index, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+	TopkOpaque *opaque;
+
+	if (PageIsNew(page) ||
+		PageGetSpecialSize(page) != MAXALIGN(sizeof(TopkOpaque)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" contains an invalid page at block %u",
+						RelationGetRelationName(index),
+						BufferGetBlockNumber(buffer)),
+				 errhint("Please REINDEX it.")));
+
+	opaque = TopkPageOpaque(page);
+	if (opaque->page_id != TOPK_PAGE_ID ||
+		opaque->capacity != topk_capacity(opaque->group) ||
+		opaque->count > opaque->capacity)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" contains a corrupted page at block %u",
+						RelationGetRelationName(index),
+						BufferGetBlockNumber(buffer)),
+				 errhint("Please REINDEX it.")));
+}

@@ -1,0 +1,263 @@
+/*
+ * vacuum.c: removing the entries of dead rows from the topk index.
+ *
+ * Two passes.  The first goes over the file, block by block, and removes from
+ * each page the entries that vacuum asks for; those that remain close ranks,
+ * and the page's count of removals goes up, so that a scan that wants to mark
+ * an entry as dead knows that places have changed.  The page's lock is all that
+ * it needs, as entries never move from page to page.
+ *
+ * The second goes over the directory: pages found empty become free, for any
+ * group, and those found with room become worth opening again.
+ */
+#include "postgres.h"
+
+#include "commands/vacuum.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "rank/topk.h"
+
+/* Inserts may have a page back when so much of it is free. */
+#define ROOM_FRACTION 8
+
+typedef struct VacuumState
+{
+	IndexVacuumInfo *info;
+	IndexBulkDeleteResult *stats;
+	IndexBulkDeleteCallback callback;
+	void	   *callback_state;
+
+	BlockNumber blocks;			/* of the file, when vacuum began */
+	uint16	   *counts;			/* entries left, of each data page */
+} VacuumState;
+
+/* Moves an entry to an earlier place of its page. */
+static void
+MoveEntry(Page page, int from, int to)
+{
+	TopkOpaque *opaque = TopkPageOpaque(page);
+	TopkParts	parts = topk_parts(page);
+
+	if (TOPK_GROUP_KIND(opaque->group) == TOPK_CODED)
+	{
+		int			length = TOPK_GROUP_LENGTH(opaque->group);
+		uint8		bytes[CODE_MAX_LENGTH];
+
+		code_get(parts.codes, opaque->capacity, length, from, bytes);
+		code_put(parts.codes, opaque->capacity, length, to, bytes);
+		parts.norm[to] = parts.norm[from];
+		parts.scale[to] = parts.scale[from];
+		parts.error[to] = parts.error[from];
+	}
+	parts.tids[to] = parts.tids[from];
+	parts.killed[to] = parts.killed[from];
+}
+
+/* Removes from a locked page the entries that `dead` says. */
+static void
+RemoveEntries(Relation index, Buffer buffer, const bool *dead)
+{
+	GenericXLogState *state = GenericXLogStart(index);
+	Page		page = GenericXLogRegisterBuffer(state, buffer, 0);
+	TopkOpaque *opaque = TopkPageOpaque(page);
+	int			kept = 0;
+
+	for (int i = 0; i < opaque->count; i++)
+	{
+		if (dead[i])
+			continue;
+		if (kept < i)
+			MoveEntry(page, i, kept);
+		kept++;
+	}
+	opaque->count = kept;
+	opaque->removals++;
+	GenericXLogFinish(state);
+}
+
+/* Asks vacuum about every entry of a data page; removes those it names. */
+static void
+VacuumPage(VacuumState *state, BlockNumber block)
+{
+	Relation	index = state->info->index;
+	Buffer		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block,
+											RBM_NORMAL, state->info->strategy);
+	Page		page = BufferGetPage(buffer);
+	TopkOpaque *opaque;
+	bool		dead[TOPK_MAX_ENTRIES];
+	int			removed = 0;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (PageIsNew(page))
+	{
+		/* left by a crash while the file was being extended */
+		UnlockReleaseBuffer(buffer);
+		return;
+	}
+	topk_check_page(index, buffer);
+	opaque = TopkPageOpaque(page);
+	if (TOPK_GROUP_KIND(opaque->group) >= TOPK_DIRECTORY)
+	{
+		UnlockReleaseBuffer(buffer);
+		return;
+	}
+
+	for (int i = 0; i < opaque->count; i++)
+	{
+		dead[i] = state->callback(&topk_parts(page).tids[i], state->callback_state);
+		removed += dead[i];
+	}
+	if (removed > 0)
+		RemoveEntries(index, buffer, dead);
+	state->stats->tuples_removed += removed;
+	state->stats->num_index_tuples += opaque->count;
+	state->counts[block] = opaque->count;
+	UnlockReleaseBuffer(buffer);
+}
+
+/* Frees the page of a directory entry, if it is still empty. */
+static void
+FreePage(Relation index, Buffer meta_buffer, Buffer directory, int i)
+{
+	TopkDirEntry *entry = TopkPageEntries(BufferGetPage(directory)) + i;
+	Buffer		data = topk_read(index, entry->block, BUFFER_LOCK_EXCLUSIVE);
+
+	if (TopkPageOpaque(BufferGetPage(data))->count == 0)
+	{
+		GenericXLogState *state = GenericXLogStart(index);
+		TopkMeta   *meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
+		Page		page;
+		TopkOpaque *opaque;
+
+		page = GenericXLogRegisterBuffer(state, directory, 0);
+		entry = TopkPageEntries(page) + i;
+		opaque = TopkPageOpaque(GenericXLogRegisterBuffer(state, data, 0));
+
+		topk_forget_open(meta, entry->block);
+		meta->free++;
+		entry->group = TOPK_FREE;
+		opaque->group = TOPK_FREE;
+		opaque->capacity = topk_capacity(TOPK_FREE);
+		GenericXLogFinish(state);
+	}
+	UnlockReleaseBuffer(data);
+}
+
+/* Enters what the first pass found into one page of the directory. */
+static BlockNumber
+UpdateDirectoryPage(VacuumState *state, BlockNumber block)
+{
+	Relation	index = state->info->index;
+	Buffer		meta_buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
+	Buffer		buffer = topk_read(index, block, BUFFER_LOCK_EXCLUSIVE);
+	Page		page = BufferGetPage(buffer);
+	int			count = TopkPageOpaque(page)->count;
+	bool		room[TOPK_DIRECTORY_CAPACITY] = {0};
+	bool		any_room = false;
+	BlockNumber next;
+
+	for (int i = 0; i < count; i++)
+	{
+		TopkDirEntry *entry = TopkPageEntries(page) + i;
+		int			capacity = topk_capacity(entry->group & ~TOPK_ROOM);
+		int			free;
+
+		if (entry->group == TOPK_FREE || entry->block >= state->blocks)
+			continue;
+		free = capacity - state->counts[entry->block];
+		if (free == capacity)
+			FreePage(index, meta_buffer, buffer, i);
+		else if (free > 0 && free >= capacity / ROOM_FRACTION &&
+				 !(entry->group & TOPK_ROOM))
+			room[i] = any_room = true;
+	}
+
+	if (any_room)
+	{
+		GenericXLogState *xlog = GenericXLogStart(index);
+		TopkDirEntry *entries = TopkPageEntries(GenericXLogRegisterBuffer(xlog, buffer, 0));
+
+		for (int i = 0; i < count; i++)
+			if (room[i])
+				entries[i].group |= TOPK_ROOM;
+		GenericXLogFinish(xlog);
+	}
+	next = TopkPageOpaque(page)->next;
+	UnlockReleaseBuffer(buffer);
+	UnlockReleaseBuffer(meta_buffer);
+	return next;
+}
+
+static void
+UpdateDirectory(VacuumState *state)
+{
+	Relation	index = state->info->index;
+	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+	BlockNumber block = TopkPageMeta(BufferGetPage(buffer))->first_directory;
+
+	UnlockReleaseBuffer(buffer);
+	while (block != InvalidBlockNumber)
+	{
+		vacuum_delay_point(false);
+		block = UpdateDirectoryPage(state, block);
+	}
+}
+
+/* Fills in what the statistics say of pages. */
+static void
+CountPages(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	Buffer		buffer = topk_read(info->index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	stats->pages_free = TopkPageMeta(BufferGetPage(buffer))->free;
+	stats->pages_deleted = stats->pages_free;
+	UnlockReleaseBuffer(buffer);
+}
+
+IndexBulkDeleteResult *
+topk_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+				 IndexBulkDeleteCallback callback, void *callback_state)
+{
+	VacuumState state;
+
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	stats->num_index_tuples = 0;
+	stats->estimated_count = false;
+
+	state.info = info;
+	state.stats = stats;
+	state.callback = callback;
+	state.callback_state = callback_state;
+	state.blocks = RelationGetNumberOfBlocks(info->index);
+	state.counts = MemoryContextAllocHuge(CurrentMemoryContext,
+										  mul_size(state.blocks, sizeof(uint16)));
+	memset(state.counts, 0, state.blocks * sizeof(uint16));
+
+	/*
+	 * Pages that are added from now on hold entries of rows inserted since, so
+	 * they need no visit.
+	 */
+	for (BlockNumber block = TOPK_META_BLOCK + 1; block < state.blocks; block++)
+	{
+		vacuum_delay_point(false);
+		VacuumPage(&state, block);
+	}
+	UpdateDirectory(&state);
+	pfree(state.counts);
+	return stats;
+}
+
+/* Without rows to remove there is nothing to clean up. */
+IndexBulkDeleteResult *
+topk_vacuum_cleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (info->analyze_only || stats == NULL)
+		return stats;
+	CountPages(info, stats);
+	return stats;
+}
