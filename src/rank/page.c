@@ -119,8 +119,11 @@ topk_capacity(TopkGroup group)
 }
 
 /*
- * An empty page of the group.  Pages have no hole as far as WAL is concerned:
- * what is in use of the arrays is not in one piece.
+ * An empty page of the group.  Of a data page, the hints about killed entries
+ * are the "hole" in the middle that WAL leaves out of page images and clears
+ * when it changes a page: they are never right but where they were set.  Other
+ * than that pages have no hole, as what is in use of the arrays is not in one
+ * piece.
  */
 void
 topk_init_page(Page page, TopkGroup group)
@@ -134,6 +137,8 @@ topk_init_page(Page page, TopkGroup group)
 	opaque->capacity = topk_capacity(group);
 	opaque->next = InvalidBlockNumber;
 	opaque->page_id = TOPK_PAGE_ID;
+	if (opaque->capacity > 0 && TOPK_GROUP_KIND(group) < TOPK_DIRECTORY)
+		((PageHeader) page)->pd_lower = (char *) topk_parts(page).killed - (char *) page;
 }
 
 void
@@ -191,7 +196,6 @@ topk_add_item(Page page, const TopkItem *item)
 		parts.error[i] = item->scalars.error;
 	}
 	parts.tids[i] = item->tid;
-	parts.killed[i] = 0;
 	opaque->count++;
 }
 

@@ -99,6 +99,7 @@ typedef struct TopkScan
 
 	Candidate	last;			/* returned last, to be killed perhaps */
 	bool		has_last;
+	IndexTuple	no_values;		/* for index-only scans */
 } TopkScan;
 
 IndexScanDesc
@@ -531,6 +532,28 @@ StoreValues(IndexScanDesc scan, TopkScan *state, const Candidate *entry)
 										 scan->numberOfOrderBys > 0);
 }
 
+/*
+ * A query that needs no column at all, count(*) say, may be planned as an
+ * index-only scan, which wants a tuple nonetheless: one of NULL will do.
+ */
+static void
+StoreTuple(IndexScanDesc scan, TopkScan *state)
+{
+	if (state->no_values == NULL)
+	{
+		Datum		value = (Datum) 0;
+		bool		isnull = true;
+
+		MemoryContext old = MemoryContextSwitchTo(state->context);
+
+		state->no_values = index_form_tuple(RelationGetDescr(scan->indexRelation),
+											&value, &isnull);
+		MemoryContextSwitchTo(old);
+	}
+	scan->xs_itup = state->no_values;
+	scan->xs_itupdesc = RelationGetDescr(scan->indexRelation);
+}
+
 bool
 topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 {
@@ -561,6 +584,8 @@ topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 		scan->xs_heaptid = state->last.tid;
 		scan->xs_recheck = false;
 		StoreValues(scan, state, &state->last);
+		if (scan->xs_want_itup)
+			StoreTuple(scan, state);
 	}
 	return found;
 }

@@ -89,16 +89,28 @@ ShareOfPages(IndexPath *path)
 {
 	Expr	   *order = (Expr *) linitial(path->indexorderbys);
 
+	double		share = COSINE_SHARE;
+	HeapTuple	tuple = NULL;
+
 	if (IsA(order, OpExpr))
-		switch (get_op_opfamily_strategy(((OpExpr *) order)->opno,
-										 path->indexinfo->opfamily[0]))
+		tuple = SearchSysCache3(AMOPOPID,
+								ObjectIdGetDatum(((OpExpr *) order)->opno),
+								CharGetDatum(AMOP_ORDER),
+								ObjectIdGetDatum(path->indexinfo->opfamily[0]));
+	if (HeapTupleIsValid(tuple))
+	{
+		switch (((Form_pg_amop) GETSTRUCT(tuple))->amopstrategy)
 		{
 			case TOPK_INNER_PRODUCT_STRATEGY:
-				return INNER_PRODUCT_SHARE;
+				share = INNER_PRODUCT_SHARE;
+				break;
 			case TOPK_EUCLIDEAN_STRATEGY:
-				return EUCLIDEAN_SHARE;
+				share = EUCLIDEAN_SHARE;
+				break;
 		}
-	return COSINE_SHARE;
+		ReleaseSysCache(tuple);
+	}
+	return share;
 }
 
 void
