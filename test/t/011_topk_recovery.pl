@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use File::Basename;
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -101,24 +102,34 @@ unlike(slurp_file($standby->logfile), qr/inconsistent page found/, 'no page diff
 # ---------------------------------------------------------------------------
 # kill -9
 
-# Kills a backend while it runs some SQL, waits for the server to recover, and
-# checks the index.
+# Kills a backend while it runs some SQL over and over, waits for the server to
+# recover, and checks the index.
 sub kill_while
 {
 	my ($what, $sql, $wait) = @_;
-	my $session = session_start($primary, 'victim', $sql);
+	my $script = $primary->basedir . '/victim.sql';
+	my $session = { out => '', err => '' };
 	my $pid;
+
+	append_to_file($script, $sql);
+	$session->{run} = IPC::Run::start(
+		[ 'pgbench', '-n', '-t', 1000, '-f', $script, $primary->connstr('postgres') . ' application_name=victim' ],
+		'<', \undef, '>', \$session->{out}, '2>', \$session->{err},
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 
 	wait_for($primary, $wait, "$what to be on its way");
 	$pid = $primary->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE application_name = 'victim'});
 	kill 'KILL', $pid;
-	session_end($session);
+	$session->{run}->finish;
+	unlink $script;
 	$primary->poll_query_until('postgres', 'SELECT 1', '1');
-	like($session->{err}, qr/server closed the connection|terminating connection/, "$what was killed");
+	like($session->{err}, qr/backend died|server closed the connection|terminating connection/, "$what was killed");
 	wait_for($standby, 'SELECT count(*) = 1 FROM pg_stat_wal_receiver', 'the standby to follow again');
 	check_both($what);
 }
 
+my $begun = q{SELECT EXISTS (SELECT FROM pg_stat_activity
+	WHERE application_name = 'victim' AND backend_start < clock_timestamp() - interval '300 ms')};
 my $running = q{SELECT EXISTS (SELECT FROM pg_stat_activity
 	WHERE application_name = 'victim' AND state = 'active' AND query_start < clock_timestamp() - interval '100 ms')};
 
@@ -129,20 +140,20 @@ $primary->safe_psql('postgres', q{
 for my $round (1 .. 3)
 {
 	kill_while("an insert, round $round",
-		"INSERT INTO t SELECT 100000 + i, topk_vector(8, 0.1) FROM generate_series(1, 1000000) i", $running);
+		"INSERT INTO t SELECT 100000 + i, topk_vector(8, 0.1) FROM generate_series(1, 1000000) i;", $running);
 	kill_while("committed inserts, round $round",
-		q{DO $$ BEGIN FOR i IN 1 .. 1000000 LOOP
-			INSERT INTO t SELECT 200000 + i, topk_vector(8, 0.1) FROM generate_series(1, 3); COMMIT;
-		END LOOP; END $$}, $running);
+		'INSERT INTO t SELECT 200000 + i, topk_vector(8, 0.1) FROM generate_series(1, 3) i;', $begun);
 	kill_while("an update, round $round",
-		q{DO $$ BEGIN FOR i IN 1 .. 1000000 LOOP
-			UPDATE t SET v = topk_vector(8, 0.1) WHERE id % 10 = i % 10; COMMIT;
-		END LOOP; END $$}, $running);
+		q{\set part random(0, 99)
+		UPDATE t SET v = topk_vector(8, 0.1) WHERE id % 100 = :part;}, $begun);
 	kill_while("a vacuum beside inserts, round $round",
-		'DELETE FROM t WHERE id % 3 = 0; SET vacuum_cost_delay = 1; SET vacuum_cost_limit = 10; VACUUM t',
-		q{SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum WHERE phase = 'vacuuming indexes')});
+		q{\set part random(0, 9)
+		DELETE FROM t WHERE id % 10 = :part;
+		INSERT INTO t SELECT 300000 + i, topk_vector(8, 0.1) FROM generate_series(1, 500) i;
+		VACUUM t;},
+		q{SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum WHERE phase LIKE 'vacuuming%')});
 	kill_while("a build, round $round",
-		'SET maintenance_work_mem = 1024; CREATE INDEX large_v ON large USING topk (v)',
+		'BEGIN; SET maintenance_work_mem = 1024; CREATE INDEX large_v ON large USING topk (v); ROLLBACK;',
 		q{SELECT EXISTS (SELECT FROM pg_stat_progress_create_index
 			WHERE phase LIKE 'building index%')});
 	is($primary->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 'large_v'}), 0,

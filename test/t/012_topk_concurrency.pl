@@ -108,7 +108,7 @@ foreach my $op ('<=>', '<#>', '<->')
 				EXIT WHEN NOT FOUND;
 				IF r.d < previous THEN RAISE 'out of order'; END IF;
 				previous := coalesce(r.d, 'NaN');
-				INSERT INTO seen VALUES (r.*);
+				INSERT INTO seen VALUES (r.id, r.d);
 				n := n + 1;
 				IF n IN (5, 1000, 5000) THEN
 					PERFORM dblink_exec('$connection', 'DELETE FROM t WHERE id % 3 = ' || n % 3);
