@@ -213,6 +213,7 @@ extern TopkParts topk_parts(Page page);
 extern void topk_add_item(Page page, const TopkItem *item);
 extern void topk_check_page(Relation index, Buffer buffer);
 extern void topk_check_opclass(Relation index);
+extern Buffer topk_pin(Relation index, BlockNumber block);
 extern Buffer topk_read(Relation index, BlockNumber block, int lock);
 
 /* directory.c: pages for inserts, and reading the directory */
