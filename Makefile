@@ -11,8 +11,9 @@ NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
-MODEL = name tables catalog guard write manage lookup cache plans rows
-TRAIN = bigarray source ids triples stream matrix build \
+MODEL = name tables catalog guard write indexes manage lookup cache plans \
+	recent rows
+TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew fit train
 SERVE = ids call predict rank seen topk similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
@@ -51,6 +52,9 @@ ifeq ($(wildcard $(PGXS)),)
 $(error $(PG_CONFIG) leads to no PGXS: install PostgreSQL's server headers (postgresql-server-dev-NN), or name another with PG_CONFIG=)
 endif
 include $(PGXS)
+
+# Any header may matter to any file: PGXS itself follows no headers.
+$(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 endif
 
 # `make test`: every test, on a private server in a temporary folder.

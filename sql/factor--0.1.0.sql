@@ -244,6 +244,7 @@ CREATE FUNCTION mf_train(
 	unobserved_weight double precision DEFAULT NULL,
 	seed bigint DEFAULT 0,
 	verbose boolean DEFAULT true,
+	index boolean DEFAULT NULL,
 	OUT model text,
 	OUT users bigint,
 	OUT items bigint,
@@ -254,7 +255,7 @@ CREATE FUNCTION mf_train(
 	AS 'MODULE_PATHNAME', 'mf_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, integer,
 	double precision, double precision, double precision, double precision, double precision,
-	bigint, boolean) IS
+	bigint, boolean, boolean) IS
 	'trains a model from a table of ratings by alternating least squares, and stores it';
 
 -- ---------------------------------------------------------------------------

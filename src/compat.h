@@ -90,6 +90,11 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 }
 #endif
 
+/* What a variable-length value looks like; in postgres.h before 16. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* The primary key's index, never a deferrable one where that is told. */
 #if PG_VERSION_NUM < 180000
 #define relation_primary_key(rel) RelationGetPrimaryKeyIndex(rel)

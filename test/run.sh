@@ -4,8 +4,8 @@
 # of the numerics each count as one test. The last line says how many passed and
 # failed; the exit status is 0 only where none failed.
 #
-# These make variables are heeded: WERROR, PROFILE, COPT, CC, CFLAGS; and REGRESS,
-# ISOLATION, PROVE_TESTS, NUMERICS to choose tests ("none" for none of a class):
+# These make variables are heeded: WERROR, PROFILE, COPT; and REGRESS, ISOLATION,
+# PROVE_TESTS, NUMERICS to choose tests ("none" for none of a class):
 #   make test REGRESS="predict topk" ISOLATION=none PROVE_TESTS=none NUMERICS=none
 set -u -o pipefail
 
@@ -42,7 +42,7 @@ show()
 	for file; do
 		[ -s "$file" ] || continue
 		printf '\n---- %s\n' "${file#"$FACTOR_SANDBOX/"}"
-		tail -n 300 -- "$file"
+		tail -n 200 -- "$file"
 	done
 }
 
@@ -55,7 +55,7 @@ finish()
 }
 
 build_options=()
-for name in WERROR PROFILE COPT CC CFLAGS; do
+for name in WERROR PROFILE COPT; do
 	[ -z "${!name:-}" ] || build_options+=("$name=${!name}")
 done
 test_options=()
@@ -68,7 +68,7 @@ for name in REGRESS ISOLATION; do
 done
 numerics=${NUMERICS:-all}
 tap=${PROVE_TESTS:-}
-unset WERROR PROFILE COPT CFLAGS REGRESS ISOLATION NUMERICS PROVE_TESTS
+unset WERROR PROFILE COPT REGRESS ISOLATION NUMERICS PROVE_TESTS
 ask_make() { make -s "PG_CONFIG=$PG_CONFIG" "$@"; }
 
 heading "build"
@@ -91,7 +91,7 @@ test_numerics()
 	local log=$logs/numerics status passed failed
 
 	heading "numerics"
-	make -s -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log"
+	make -s -B -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log" | sed '/^ok /d'
 	status=$?
 	passed=$(sed -n 's/^\([0-9][0-9]*\) passed, [0-9][0-9]* failed.*/\1/p' "$log" | tail -n 1)
 	failed=$(sed -n 's/^[0-9][0-9]* passed, \([0-9][0-9]*\) failed.*/\1/p' "$log" | tail -n 1)
@@ -131,10 +131,10 @@ variable()
 	ask_make "${test_options[@]}" --eval="print-$1: ; @echo \$($1)" "print-$1"
 }
 
-# installcheck CLASS NAMES OTHER DIFFS: runs one class of the installcheck, the other left out
+# installcheck CLASS NAMES OTHER: one class of the installcheck, the other left out
 installcheck()
 {
-	local class=$1 names=$2 other=$3 diffs=$4 log=$logs/$1 status passed failed
+	local class=$1 names=$2 other=$3 log=$logs/$1 status passed failed
 
 	heading "$class"
 	ask_make "${test_options[@]}" "$other=" installcheck 2>&1 | tee "$log"
@@ -145,13 +145,12 @@ installcheck()
 	failed=$((failed - passed))
 	[ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
 	note "$class" "$passed" "$failed"
-	[ "$failed" = 0 ] || show "$diffs"
-	[ "$failed" = 0 ]
+	[ "$failed" = 0 ] || show regression.diffs
 }
 
 test_on_server()
 {
-	local regress isolation bad=
+	local regress isolation
 
 	regress=$(variable REGRESS)
 	isolation=$(variable ISOLATION)
@@ -161,23 +160,22 @@ test_on_server()
 		return
 	fi
 	if [ -n "$regress" ]; then
-		installcheck regress "$regress" ISOLATION regression.diffs || bad=1
+		installcheck regress "$regress" ISOLATION
 	else
 		note_none regress
 	fi
 	if [ -n "$isolation" ]; then
-		installcheck isolation "$isolation" REGRESS output_iso/regression.diffs || bad=1
+		installcheck isolation "$isolation" REGRESS
 	else
 		note_none isolation
 	fi
 	if [ -n "$regress$isolation" ]; then
 		stop_server
 		# A crash is not lost among the differences it caused.
-		if grep -E 'PANIC|TRAP|terminated by signal' "$logs/server"; then
+		if grep -q -E 'PANIC:  |^TRAP: |was terminated by signal' "$logs/server"; then
 			note crashes 0 1
-			bad=1
+			show "$logs/server"
 		fi
-		[ -z "$bad" ] || show "$logs/server"
 	fi
 }
 

@@ -38,38 +38,51 @@ case $base in *[!A-Za-z0-9/._+-]*) base=/tmp ;; esac
 box=$(mktemp -d "$base/factor.XXXXXX") || exit
 box=$(cd -- "$box" && pwd -P) || exit
 
-# Ends the processes whose executable lies in the sandbox: servers that a test
-# left behind, or that were running when the user interrupted. Asked to quit, a
-# server still removes its shared memory.
-end_processes()
+# The processes whose executable lies in the sandbox, those that have ended and
+# only wait to be collected left out; without /proc, the servers.
+own_processes()
 {
-	local signal exe pid pids
+	local exe pid
 
-	for signal in QUIT KILL; do
-		pids=
-		for exe in /proc/[0-9]*/exe; do
-			case $(readlink "$exe" 2>/dev/null) in
-				"$box"/*)
-					pid=${exe#/proc/}
-					pids="$pids ${pid%/exe}" ;;
-			esac
-		done
-		[ -n "$pids" ] || return 0
-		# shellcheck disable=SC2086 # words are meant to split
-		kill -$signal $pids 2>/dev/null
-		sleep 0.5
+	if [ ! -e /proc/self/exe ]; then
+		find "$box" -name postmaster.pid -exec head -n 1 {} \;
+		return
+	fi
+	for exe in /proc/[0-9]*/exe; do
+		case $(readlink "$exe" 2>/dev/null) in
+			"$box"/*)
+				pid=${exe%/exe}
+				grep -q '^State:.*Z' "$pid/status" 2>/dev/null || echo "${pid#/proc/}" ;;
+		esac
 	done
 }
 
+# Removes everything, on an interrupt after ending what runs. First the command
+# is asked to end, so that test scripts stop their servers themselves; then the
+# servers that are left are asked to quit, so that they still remove their shared
+# memory, for which they wait five seconds for their children at most.
 group=
 cleanup()
 {
+	local attempt pids
+
 	trap '' INT TERM HUP
-	if [ -n "$group" ]; then
-		kill -TERM -- "-$group" 2>/dev/null && sleep 0.2
-		kill -KILL -- "-$group" 2>/dev/null
+	if [ -n "$group" ] && kill -TERM -- "-$group" 2>/dev/null; then
+		for attempt in {1..30}; do
+			kill -0 -- "-$group" 2>/dev/null || break
+			sleep 0.1
+		done
 	fi
-	end_processes
+	for attempt in {0..60}; do
+		pids=$(own_processes)
+		[ -n "$pids" ] || break
+		# shellcheck disable=SC2086 # words are meant to split
+		[ "$attempt" != 0 ] || kill -QUIT $pids 2>/dev/null
+		sleep 0.1
+	done
+	# shellcheck disable=SC2086
+	[ -z "$pids" ] || kill -KILL $pids 2>/dev/null
+	[ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null
 	cd / && rm -rf -- "$box"
 }
 trap cleanup EXIT
@@ -145,11 +158,11 @@ if [ -d "$data" ]; then
 fi
 
 # What the caller's environment says of servers, make and language stays outside.
-for name in $(compgen -e PG) $(compgen -e LC_); do
+export LC_ALL=C
+for name in $(compgen -e PG); do
 	unset "$name"
 done
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKEFILES LANG LANGUAGE DESTDIR
-export LC_ALL=C
 export PG_CONFIG=$private_pg_config FACTOR_SANDBOX=$box HOME=$box/home TMPDIR=$box/tmp
 PATH=$(dirname -- "$private_pg_config"):$PATH
 
@@ -162,4 +175,5 @@ group=$!
 set +m
 wait "$group"
 status=$?
+group=
 exit "$status"

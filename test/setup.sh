@@ -81,10 +81,15 @@ version_to_install()
 	echo "$version"
 }
 
+# The compiler is the one that PostgreSQL was built with.
 have_compiler()
 {
+	local pg_config cc=gcc
+
+	pg_config=$(choose_pg_config)
+	[ -z "$pg_config" ] || cc=$("$pg_config" --cc)
 	printf '#include <stdio.h>\nint main(void) { return 0; }\n' |
-		"${CC:-gcc}" -x c -o /dev/null - 2>/dev/null
+		"${cc%% *}" -x c -o /dev/null - 2>/dev/null
 }
 
 have_openblas()

@@ -20,7 +20,8 @@
  * may well want the name), or anyone at all if there is no such schema.
  *
  * The default flag decides what others are served, so it has a rule more: it
- * may be set only by who may take it from the model that has it.
+ * may be set only by who may take it from the model that has it. (An INSERT
+ * by others goes through without the flag, with a NOTICE.)
  *
  * A row cannot be trusted for having passed here (triggers can be switched
  * off), so model_open() compares its owner with that of the tables again.
@@ -166,15 +167,16 @@ Flag(HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * The rule for taking the default flag. Without a valid default the model's or
- * the schema's owner may; else who may take it from every model that has it.
+ * A valid default of the row's schema, other than the row, that the user may
+ * not take the flag from; NULL if there is none. *any tells whether there is a
+ * default at all.
  */
-static void
-CheckMayTakeDefault(const GuardedRow *row, Oid extension_schema)
+static CatalogRow *
+DefaultInTheWay(const GuardedRow *row, Oid extension_schema, bool *any)
 {
-	bool		any = false;
 	ListCell   *cell;
 
+	*any = false;
 	foreach(cell, catalog_rows_flagged(extension_schema, row->schema, GetActiveSnapshot()))
 	{
 		CatalogRow *other = lfirst(cell);
@@ -185,16 +187,31 @@ CheckMayTakeDefault(const GuardedRow *row, Oid extension_schema)
 		model_tables_find(other->schema, other->name, &tables);
 		if (!catalog_row_valid(other, &tables))
 			continue;
-		any = true;
+		*any = true;
 		if (!row->owns_schema && !model_tables_owned(&tables, GetUserId()))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied to change the default model of schema \"%s\"",
-							row->schema),
-					 errdetail("The default model \"%s\" belongs to role \"%s\".",
-							   other->name, other->owner),
-					 errhint("Its owner or the schema's can change it; the setting \"factor.model\" chooses a model for one session.")));
+			return other;
 	}
+	return NULL;
+}
+
+/*
+ * The rule for taking the default flag. Without a valid default the model's or
+ * the schema's owner may; else who may take it from every model that has it.
+ */
+static void
+CheckMayTakeDefault(const GuardedRow *row, Oid extension_schema)
+{
+	bool		any;
+	CatalogRow *other = DefaultInTheWay(row, extension_schema, &any);
+
+	if (other != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to change the default model of schema \"%s\"",
+						row->schema),
+				 errdetail("The default model \"%s\" belongs to role \"%s\".",
+						   other->name, other->owner),
+				 errhint("Its owner or the schema's can change it; the setting \"factor.model\" chooses a model for one session.")));
 	if (!any && !row->owns_tables && !row->owns_schema)
 		Refuse(row);
 }
@@ -222,22 +239,35 @@ OnlyFlagDiffers(HeapTuple a, HeapTuple b, TupleDesc desc)
 	return true;
 }
 
-/* The row as it may be stored: with the owner that its tables have. */
+/*
+ * The row as it may be stored: with the owner that its tables have, and
+ * without the default flag if it may not be had.
+ */
 static HeapTuple
-WithOwner(const GuardedRow *row, TupleDesc desc)
+AsStored(const GuardedRow *row, TupleDesc desc, bool drop_flag)
 {
 	NameData	owner;
-	int			attno = Anum_models_owner;
-	Datum		value = NameGetDatum(&owner);
-	bool		isnull = false;
+	int			columns[2] = {Anum_models_owner, Anum_models_is_default};
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
 
 	namestrcpy(&owner, GetUserNameFromId(row->tables.owner[MF_USERS], false));
-	return heap_modify_tuple_by_cols(row->tuple, desc, 1, &attno, &value, &isnull);
+	values[0] = NameGetDatum(&owner);
+	values[1] = BoolGetDatum(false);
+	return heap_modify_tuple_by_cols(row->tuple, desc, drop_flag ? 2 : 1,
+									 columns, values, nulls);
 }
 
+/*
+ * A flag that another's model has is not worth failing for: a first training
+ * may have been overtaken by another, and a restore should go on.
+ */
 static HeapTuple
 GuardInsert(const GuardedRow *row, TupleDesc desc, bool is_models, Oid extension_schema)
 {
+	CatalogRow *other = NULL;
+	bool		any;
+
 	if (!row->whole)
 	{
 		ereport(is_models ? NOTICE : DEBUG1,
@@ -249,9 +279,16 @@ GuardInsert(const GuardedRow *row, TupleDesc desc, bool is_models, Oid extension
 		Refuse(row);
 	if (!is_models)
 		return row->tuple;
+
 	if (Flag(row->tuple, desc))
-		CheckMayTakeDefault(row, extension_schema);
-	return WithOwner(row, desc);
+		other = DefaultInTheWay(row, extension_schema, &any);
+	if (other != NULL)
+		ereport(NOTICE,
+				(errmsg("model \"%s\" does not become the default of its schema",
+						model_name_quote(row->schema, row->model)),
+				 errdetail("The default model \"%s\" belongs to role \"%s\".",
+						   other->name, other->owner)));
+	return AsStored(row, desc, other != NULL);
 }
 
 static HeapTuple
@@ -284,7 +321,7 @@ GuardUpdate(const GuardedRow *old, const GuardedRow *new, TupleDesc desc, bool i
 		Refuse(new);
 	if (moved && !MayRemove(old, extension_schema))
 		Refuse(old);
-	return is_models ? WithOwner(new, desc) : new->tuple;
+	return is_models ? AsStored(new, desc, false) : new->tuple;
 }
 
 Datum

@@ -142,7 +142,7 @@ TablesGone(const CatalogRow *row, const char *table)
 			(errcode(ERRCODE_UNDEFINED_TABLE),
 			 errmsg("model \"%s\" has lost its tables", quoted),
 			 errdetail("There is no table \"%s\" in schema \"%s\".", table, row->schema),
-			 errhint("Train it again, or drop what is left with mf_drop(%s).",
+			 errhint("Drop what is left of it with mf_drop(%s), and train it again.",
 					 quote_literal_cstr(quoted))));
 }
 

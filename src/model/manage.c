@@ -3,7 +3,7 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -44,7 +44,7 @@ TablesToDrop(const ModelTables *tables)
 
 		if (!OidIsValid(tables->relid[which]))
 			continue;
-		rel = try_table_open(tables->relid[which], AccessShareLock);
+		rel = try_relation_open(tables->relid[which], AccessShareLock);
 		if (rel == NULL)
 			continue;
 		if (model_side_inspect(rel, &side, &problem))
@@ -53,7 +53,7 @@ TablesToDrop(const ModelTables *tables)
 			ereport(NOTICE,
 					(errmsg("table %s is left alone", side.table),
 					 errdetail("It is not as training made it. %s", problem)));
-		table_close(rel, AccessShareLock);
+		relation_close(rel, AccessShareLock);
 	}
 	return list.len > 0 ? list.data : NULL;
 }
@@ -67,8 +67,8 @@ mf_drop(PG_FUNCTION_ARGS)
 	ModelTables tables;
 	char	   *drop;
 
-	PreventCommandIfReadOnly("mf_drop()");
 	PreventCommandDuringRecovery("mf_drop()");
+	PreventCommandIfReadOnly("mf_drop()");
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
 		model_not_found(name);
@@ -131,8 +131,8 @@ mf_set_default(PG_FUNCTION_ARGS)
 	ModelTables tables;
 	ListCell   *cell;
 
-	PreventCommandIfReadOnly("mf_default()");
 	PreventCommandDuringRecovery("mf_default()");
+	PreventCommandIfReadOnly("mf_default()");
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
 		model_not_found(name);

@@ -116,6 +116,12 @@ typedef void (*ModelRowGetter) (void *arg, uint32 k, ModelRow *row);
 extern void model_write_side(ModelTarget *target, MfSide side, int factors,
 							 uint32 n, ModelRowGetter get, void *arg);
 
+/*
+ * Makes the indexes that rank the items, by factors and, for a biased model, by
+ * (bias || factors), where they are not there already.
+ */
+extern void model_write_indexes(ModelTarget *target, bool biased);
+
 /* Writes the row of mf_models and the rows of mf_history. */
 extern void model_write_record(ModelTarget *target, const ModelRecord *record,
 							   int niterations, const ModelIteration *iterations);
@@ -135,7 +141,11 @@ typedef struct ModelSide
 	Oid			eq_collation;
 	bool		access_checked; /* the caller's rights, once a model_open() */
 	bool		row_security;	/* policies apply to the caller */
+	bool		key_byval;
+	int16		key_length;		/* as pg_type.typlen */
 	struct TupleTableSlot *slot;	/* of the first model_fetch(), for the next */
+	int			fetches;		/* counted up to where rows are kept */
+	struct RecentRows *recent;	/* rows that were read (recent.c) */
 } ModelSide;
 
 typedef struct Model
@@ -172,13 +182,14 @@ typedef struct ModelEntity
 {
 	float		bias;
 	int			nfactors;
-	const float *factors;		/* in the current memory context */
+	const float *factors;
 } ModelEntity;
 
 /*
  * Reads one row of a side by its id, which is of the key's own type. Returns
  * false where there is no such id. The caller's privileges and row security
- * hold.
+ * hold. The factors are valid until the next row of this side is read, or the
+ * current memory context is reset.
  */
 extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);

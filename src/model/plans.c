@@ -57,7 +57,11 @@ plan_get(const char *sql, int nargs, Oid *types)
 			memcmp(Plans[i].types, types, nargs * sizeof(Oid)) == 0)
 			return Plans[i].plan;
 
-	plan = SPI_prepare(sql, nargs, types);
+	/*
+	 * The parameters are ids and vectors, of which one is like another: plan
+	 * once for all rather than for each.
+	 */
+	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql,
 			 SPI_result_code_string(SPI_result));

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "model/catalog.h"
 #include "model/plans.h"
+#include "model/recent.h"
 
 const float *
 model_factors(const Model *model, const ModelSide *side, Datum factors)
@@ -178,10 +179,21 @@ bool
 model_fetch(Model *model, MfSide which, Datum id, ModelEntity *entity)
 {
 	ModelSide  *side = &model->side[which];
+	const RecentRow *recent;
+	bool		found;
 
 	if (!side->access_checked)
 		CheckAccess(side);
 	if (side->row_security)
 		return FetchBySql(model, side, id, entity);
-	return FetchByIndex(model, side, id, entity);
+
+	recent = recent_find(side, id);
+	if (recent != NULL)
+	{
+		*entity = recent->entity;
+		return recent->found;
+	}
+	found = FetchByIndex(model, side, id, entity);
+	recent_keep(side, id, found, entity, model->record.factors);
+	return found;
 }

@@ -161,6 +161,8 @@ model_side_inspect(Relation rel, ModelSide *side, const char **problem)
 	side->key.type = att->atttypid;
 	side->key.typmod = att->atttypmod;
 	side->key.collation = att->attcollation;
+	side->key_byval = att->attbyval;
+	side->key_length = att->attlen;
 	return true;
 }
 
@@ -380,9 +382,9 @@ model_target_open(Oid extension_schema, const char *name, const ModelKey key[2])
 	ModelTarget *target = palloc0(sizeof(ModelTarget));
 	ModelName	parsed;
 
+	PreventCommandDuringRecovery("mf_train()");
 	PreventCommandIfReadOnly("mf_train()");
 	PreventCommandIfParallelMode("mf_train()");
-	PreventCommandDuringRecovery("mf_train()");
 
 	parsed = model_name_parse(name);
 	CheckKeyNames(key);

@@ -150,6 +150,27 @@ RegisterRows(Tuplestorestate *store, TupleDesc desc, uint32 n)
 		elog(ERROR, "could not register the rows of a model");
 }
 
+/*
+ * Runs the INSERT of a side's n rows. Where a trigger or a rule of the user's
+ * keeps a row out, a vector of the old training would stay beside those of
+ * the new one.
+ */
+static void
+InsertRows(const ModelTarget *target, const char *table, const char *sql, uint32 n)
+{
+	int			status = SPI_execute(sql, false, 0);
+
+	if (status != SPI_OK_INSERT || SPI_processed != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not write all rows of model \"%s\"",
+						model_name_quote(target->schema_name, target->name)),
+				 errdetail("Of %u rows, %llu were written to table %s.", n,
+						   (unsigned long long) (status == SPI_OK_INSERT ? SPI_processed : 0),
+						   table),
+				 errhint("Look for a trigger or a rule on the table that keeps rows out.")));
+}
+
 void
 model_write_side(ModelTarget *target, MfSide side, int factors, uint32 n,
 				 ModelRowGetter get, void *arg)
@@ -182,10 +203,11 @@ model_write_side(ModelTarget *target, MfSide side, int factors, uint32 n,
 						 " ON CONFLICT (%s) DO UPDATE SET bias = excluded.bias, "
 						 "factors = excluded.factors, ratings = excluded.ratings, "
 						 "rating_sum = excluded.rating_sum", key);
-	Execute(insert.data, SPI_OK_INSERT);
+	InsertRows(target, table, insert.data, n);
 
+	/* Tables that a user let inherit from this one are none of ours. */
 	if (target->exists)
-		Execute(psprintf("DELETE FROM %s t WHERE NOT EXISTS "
+		Execute(psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS "
 						 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
 						 table, key, model_equality_operator(target->key[side].type), key),
 				SPI_OK_DELETE);

@@ -1,28 +1,42 @@
 /*
- * rank.c: the best rows of a side for a vector, by a scan of its table.
+ * rank.c: the best rows of a side for a vector.
  *
- * The executor reads the table, so privileges and row security are its
- * business, and hands every row to a receiver, which keeps the k best in a
- * heap whose top is the worst of them. A row costs an inner product and, if it
- * does not beat the top, nothing more; only then is it asked whether the row is
- * to be skipped, and its id copied.
+ * The executor does the ranking, so that privileges, row security and indexes
+ * are its business. The statement is the one that a user would write:
  *
- * The heap of numerics/topheap.h is not used: it breaks ties by position, and
- * here they are broken by the id, in the order of its type, as an ORDER BY
- * score DESC, id would.
+ *	 SELECT id, bias, factors FROM films_items
+ *	 ORDER BY (bias || factors) <#> $1, id LIMIT n
+ *
+ * With biases a prediction is, but for a constant, the inner product of the
+ * item's (bias, factors) and (1, the user's factors), so an index of the
+ * access method topk on that expression answers it; equal distances are put in
+ * the order of the ids by an incremental sort, which reads on until the
+ * distance changes. Without an index it is a scan and a bounded sort. Which of
+ * them is the planner's choice.
+ *
+ * Rows that the caller wants left out are dropped here, which is cheaper than a
+ * subquery for the few that come up, and the scan is stopped at the k-th row
+ * that stays. The limit leaves room for them. It is part of the statement,
+ * since the planner has to know it, and rounded up to a power of two, so that
+ * few statements serve all lengths.
+ *
+ * Rejected: a heap of our own over a plain scan (twice as fast without an
+ * index, but a second way of ranking beside the index's).
  */
 #include "postgres.h"
 
-#include "access/tupdesc.h"
+#include <math.h>
+
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "tcop/dest.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-
-#include <math.h>
 
 #include "compat.h"
 #include "model/plans.h"
@@ -37,9 +51,9 @@ typedef struct RankReceiver
 	const RankRequest *request;
 	const ModelSide *side;
 	TypeCacheEntry *id_type;
-	MemoryContext context;		/* of the heap and the ids in it */
+	MemoryContext context;		/* of the result */
 	MemoryContext row_context;	/* of one row's detoasted values */
-	Ranked	   *heap;			/* the worst on top */
+	Ranked	   *ranked;
 	int			n;
 	int			capacity;
 } RankReceiver;
@@ -64,135 +78,46 @@ rank_compare_ids(const TypeCacheEntry *type, Oid collation, Datum a, Datum b)
 										   collation, a, b));
 }
 
-/* ---- The heap ---- */
+/* ---- Receiving rows, best first ---- */
 
-/* Does a rank before b? */
-static inline bool
-Before(const RankReceiver *receiver, double score, Datum id, const Ranked *b)
-{
-	if (score != b->score)
-		return score > b->score;
-	return rank_compare_ids(receiver->id_type, receiver->side->key.collation, id, b->id) < 0;
-}
-
-static void
-SiftDown(const RankReceiver *receiver, int at, int n)
-{
-	Ranked	   *heap = receiver->heap;
-	Ranked		moving = heap[at];
-
-	for (;;)
-	{
-		int			child = 2 * at + 1;
-
-		if (child >= n)
-			break;
-		if (child + 1 < n &&
-			Before(receiver, heap[child].score, heap[child].id, &heap[child + 1]))
-			child++;
-		if (!Before(receiver, moving.score, moving.id, &heap[child]))
-			break;
-		heap[at] = heap[child];
-		at = child;
-	}
-	heap[at] = moving;
-}
-
-static void
-SiftUp(const RankReceiver *receiver, int at)
-{
-	Ranked	   *heap = receiver->heap;
-	Ranked		moving = heap[at];
-
-	while (at > 0)
-	{
-		int			parent = (at - 1) / 2;
-
-		if (!Before(receiver, heap[parent].score, heap[parent].id, &moving))
-			break;
-		heap[at] = heap[parent];
-		at = parent;
-	}
-	heap[at] = moving;
-}
-
-static Datum
-CopyId(const RankReceiver *receiver, Datum id)
-{
-	MemoryContext old = MemoryContextSwitchTo(receiver->context);
-	Datum		copy = datumCopy(id, receiver->id_type->typbyval, receiver->id_type->typlen);
-
-	MemoryContextSwitchTo(old);
-	return copy;
-}
-
-/* k may be in the millions, the rows few: the heap grows as it fills. */
-static void
-Grow(RankReceiver *receiver)
-{
-	if (receiver->capacity > receiver->request->k / 2)
-		receiver->capacity = receiver->request->k;
-	else
-		receiver->capacity *= 2;
-	receiver->heap = repalloc_huge(receiver->heap,
-								   mul_size(receiver->capacity, sizeof(Ranked)));
-}
-
-static void
-Offer(RankReceiver *receiver, double score, Datum id)
+static double
+Score(const RankReceiver *receiver, float bias, Datum factors)
 {
 	const RankRequest *request = receiver->request;
-	bool		full = receiver->n == request->k;
+	const ModelEntity *query = request->query;
+	const float *other = model_factors(request->model, receiver->side, factors);
 
-	if (full && !Before(receiver, score, id, &receiver->heap[0]))
-		return;
-	if (request->skip != NULL && request->skip(request->skip_arg, id))
-		return;
-
-	if (full)
-	{
-		if (!receiver->id_type->typbyval)
-			pfree(DatumGetPointer(receiver->heap[0].id));
-		receiver->heap[0].score = score;
-		receiver->heap[0].id = CopyId(receiver, id);
-		SiftDown(receiver, 0, receiver->n);
-	}
-	else
-	{
-		if (receiver->n == receiver->capacity)
-			Grow(receiver);
-		receiver->heap[receiver->n].score = score;
-		receiver->heap[receiver->n].id = CopyId(receiver, id);
-		SiftUp(receiver, receiver->n++);
-	}
+	if (request->by == RANK_BY_PREDICTION)
+		return predict_score(&request->model->record, query->bias, bias,
+							 query->factors, other);
+	return 1.0 - vector_cosine_distance(query->factors, other, query->nfactors);
 }
 
-/* From a heap with the worst on top to an array with the best first. */
 static void
-SortHeap(RankReceiver *receiver)
+Keep(RankReceiver *receiver, double score, Datum id)
 {
-	int			n;
+	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+	Ranked	   *ranked;
 
-	for (n = receiver->n - 1; n > 0; n--)
+	if (receiver->n == receiver->capacity)
 	{
-		Ranked		worst = receiver->heap[0];
-
-		CHECK_FOR_INTERRUPTS();
-		receiver->heap[0] = receiver->heap[n];
-		SiftDown(receiver, 0, n);
-		receiver->heap[n] = worst;
+		receiver->capacity = Min((int64) receiver->capacity * 2, receiver->request->k);
+		receiver->ranked = repalloc_huge(receiver->ranked,
+										 mul_size(receiver->capacity, sizeof(Ranked)));
 	}
+	ranked = &receiver->ranked[receiver->n++];
+	ranked->score = score;
+	ranked->id = datumCopy(id, receiver->id_type->typbyval, receiver->id_type->typlen);
+	MemoryContextSwitchTo(old);
 }
 
-/* ---- The receiver ---- */
-
+/* Returns whether more rows are wanted. */
 static bool
 ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 {
 	RankReceiver *receiver = (RankReceiver *) self;
 	const RankRequest *request = receiver->request;
 	MemoryContext old;
-	const float *factors;
 	double		score;
 
 	slot_getallattrs(slot);
@@ -204,18 +129,15 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 
 	MemoryContextReset(receiver->row_context);
 	old = MemoryContextSwitchTo(receiver->row_context);
-	factors = model_factors(request->model, receiver->side, slot->tts_values[2]);
-	if (request->by == RANK_BY_PREDICTION)
-		score = predict_score(&request->model->record, request->query->bias,
-							  DatumGetFloat4(slot->tts_values[1]),
-							  request->query->factors, factors);
-	else
-		score = 1.0 - vector_cosine_distance(request->query->factors, factors,
-											 request->query->nfactors);
-	if (!isnan(score))
-		Offer(receiver, score, slot->tts_values[0]);
+	score = Score(receiver, DatumGetFloat4(slot->tts_values[1]), slot->tts_values[2]);
 	MemoryContextSwitchTo(old);
-	return true;
+
+	/* NaN comes last: nothing better follows. */
+	if (isnan(score))
+		return false;
+	if (request->skip == NULL || !request->skip(request->skip_arg, slot->tts_values[0]))
+		Keep(receiver, score, slot->tts_values[0]);
+	return receiver->n < request->k;
 }
 
 static void
@@ -228,23 +150,75 @@ Nothing(DestReceiver *self)
 {
 }
 
-static void
-ScanSide(RankReceiver *receiver)
+/* ---- The statement ---- */
+
+static bool
+RanksWithBias(const RankRequest *request)
 {
-	const ModelSide *side = receiver->side;
+	return request->by == RANK_BY_PREDICTION && request->model->record.biased;
+}
+
+static char *
+Statement(const RankRequest *request, const ModelSide *side)
+{
+	const char *key = quote_identifier(side->key.column);
+	const char *vector = RanksWithBias(request) ?
+		"(bias OPERATOR(pg_catalog.||) factors)" : "factors";
+	int64		limit = 16;
+
+	while (limit < (int64) request->k + request->nskip)
+		limit *= 2;
+	return psprintf("SELECT %s, bias, factors FROM %s ORDER BY %s OPERATOR(%s.%s) $1, %s LIMIT " INT64_FORMAT,
+					key, side->table, vector,
+					quote_identifier(get_namespace_name(request->model->extension_schema)),
+					request->by == RANK_BY_PREDICTION ? "<#>" : "<=>", key, limit);
+}
+
+/* The vector that the rows' vectors are compared with. */
+static Datum
+QueryVector(const RankRequest *request)
+{
+	const ModelEntity *query = request->query;
+	int			extra = RanksWithBias(request) ? 1 : 0;
+	int			n = query->nfactors + extra;
+	Size		size = ARR_OVERHEAD_NONULLS(1) + (Size) n * sizeof(float4);
+	ArrayType  *array = palloc0(size);
+	float	   *elements;
+
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = FLOAT4OID;
+	ARR_DIMS(array)[0] = n;
+	ARR_LBOUND(array)[0] = 1;
+	elements = (float *) ARR_DATA_PTR(array);
+	if (extra)
+		elements[0] = 1;
+	memcpy(elements + extra, query->factors, (Size) query->nfactors * sizeof(float));
+	return PointerGetDatum(array);
+}
+
+static void
+RunStatement(RankReceiver *receiver)
+{
+	const RankRequest *request = receiver->request;
+	Oid			type = FLOAT4ARRAYOID;
+	ParamListInfo params = makeParamList(1);
 	SPIExecuteOptions options;
-	SPIPlanPtr	plan;
 	int			status;
 
 	SPI_connect();
-	plan = plan_get(psprintf("SELECT %s, bias, factors FROM %s",
-							 quote_identifier(side->key.column), side->table), 0, NULL);
+	params->params[0].value = QueryVector(request);
+	params->params[0].isnull = false;
+	params->params[0].pflags = PARAM_FLAG_CONST;
+	params->params[0].ptype = type;
 	memset(&options, 0, sizeof(options));
+	options.params = params;
 	options.read_only = true;
 	options.dest = &receiver->pub;
-	status = SPI_execute_plan_extended(plan, &options);
+	status = SPI_execute_plan_extended(plan_get(Statement(request, receiver->side), 1, &type),
+									   &options);
 	if (status != SPI_OK_SELECT)
-		elog(ERROR, "could not read table %s: %s", side->table,
+		elog(ERROR, "could not rank table %s: %s", receiver->side->table,
 			 SPI_result_code_string(status));
 	SPI_finish();
 }
@@ -271,11 +245,10 @@ rank_side(const RankRequest *request, Ranked **ranked)
 	receiver.row_context = AllocSetContextCreate(CurrentMemoryContext, "factor rank row",
 												 ALLOCSET_SMALL_SIZES);
 	receiver.capacity = Min(request->k, FIRST_CAPACITY);
-	receiver.heap = palloc(receiver.capacity * sizeof(Ranked));
+	receiver.ranked = palloc(receiver.capacity * sizeof(Ranked));
 
-	ScanSide(&receiver);
-	SortHeap(&receiver);
+	RunStatement(&receiver);
 	MemoryContextDelete(receiver.row_context);
-	*ranked = receiver.heap;
+	*ranked = receiver.ranked;
 	return receiver.n;
 }

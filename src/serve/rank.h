@@ -14,7 +14,7 @@ typedef enum RankBy
 	RANK_BY_COSINE				/* similarity: 1 - cosine distance */
 } RankBy;
 
-/* Is this id to be left out? Asked only of ids that would be among the best. */
+/* Is this id to be left out? */
 typedef bool (*RankSkip) (void *arg, Datum id);
 
 typedef struct RankRequest
@@ -26,6 +26,7 @@ typedef struct RankRequest
 	int			k;
 	RankSkip	skip;			/* NULL: none is left out */
 	void	   *skip_arg;
+	int64		nskip;			/* how many it may leave out */
 } RankRequest;
 
 typedef struct Ranked

@@ -66,6 +66,7 @@ Similar(FunctionCallInfo fcinfo, MfSide side, int model_arg)
 	request.k = k;
 	request.skip = IsItself;
 	request.skip_arg = &itself;
+	request.nskip = 1;
 
 	n = rank_side(&request, &ranked);
 	for (i = 0; i < n; i++)

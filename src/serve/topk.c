@@ -68,6 +68,7 @@ Topk(FunctionCallInfo fcinfo, const TopkArgs *args)
 		seen_read(model, user_id, &seen, &call->noticed);
 		request.skip = seen_skip;
 		request.skip_arg = &seen;
+		request.nskip = seen.n;
 	}
 
 	n = rank_side(&request, &ranked);

@@ -115,6 +115,9 @@ CutRanges(const Builder *builder, uint32 first, uint32 end,
 	ranges->of_row = AllocArray(end - first, sizeof(uint16));
 	for (uint32 row = first; row < end; row++)
 	{
+		if ((row & INTERRUPT_MASK) == 0)
+			CHECK_FOR_INTERRUPTS();
+
 		/* A range starts anew where this row would be too much for it. */
 		if (row == first || filled + builder->rows[row] > target)
 		{

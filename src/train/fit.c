@@ -46,7 +46,7 @@ InitUsers(const TrainOptions *options, const IdSet *users, AlsSide *side)
 
 	for (uint32 u = 0; u < users->n; u++)
 	{
-		if (u % 1024 == 0)
+		if (u % 64 == 0)
 			CHECK_FOR_INTERRUPTS();
 		als_init_row(&options->spec, (uint64) options->seed, users->hash[u],
 					 INITIAL_SCALE, side->factors + u * stride);

@@ -33,14 +33,10 @@
 #include "access/nbtree.h"
 #include "common/hashfn.h"
 #include "lib/rbtree.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/sortsupport.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
@@ -51,9 +47,6 @@
 
 /* Ids passed by reference are copied into blocks of this size. */
 #define ARENA_BLOCK		((Size) 64 * 1024)
-
-/* Bytes of an id that messages show. */
-#define TEXT_SHOWN		100
 
 /* Stands for the id that is being looked up. */
 #define CODE_PROBE		PG_UINT32_MAX
@@ -441,6 +434,8 @@ CollectRows(IdDict *dict)
 	{
 		const ValueEntry *entry = &dict->values.entries[k];
 
+		if (k % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (entry->code_plus_1 != 0)
 			dict->rows[entry->code_plus_1 - 1] += entry->rows;
 	}
@@ -550,166 +545,19 @@ id_dict_memory(const IdDict *dict)
 	return MemoryContextMemAllocated(dict->context, true);
 }
 
-/* ---- Sorting ---- */
-
-typedef struct SortItem
-{
-	Datum		id;
-	uint32		code;
-} SortItem;
-
-typedef struct SortState
-{
-	SortSupportData support;
-	MemoryContext scratch;
-	uint32		calls;
-} SortState;
-
-static inline int
-CompareItems(const SortItem *a, const SortItem *b, SortState *state)
-{
-	if ((++state->calls & 1023) == 0)
-	{
-		MemoryContextReset(state->scratch);
-		CHECK_FOR_INTERRUPTS();
-	}
-	return ApplySortComparator(a->id, false, b->id, false, &state->support);
-}
-
-#define ST_SORT SortItems
-#define ST_ELEMENT_TYPE SortItem
-#define ST_COMPARE_ARG_TYPE SortState
-#define ST_COMPARE(a, b, arg) CompareItems(a, b, arg)
-#define ST_SCOPE static
-#define ST_DECLARE
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
-/* The ids with their codes, sorted; allocated in dict->lookup. */
-static SortItem *
-SortIds(IdDict *dict)
-{
-	SortItem   *items = MemoryContextAllocHuge(dict->lookup,
-											   mul_size(dict->n, sizeof(SortItem)));
-	SortState	state;
-	MemoryContext oldcontext;
-
-	for (uint32 code = 0; code < dict->n; code++)
-	{
-		items[code].id = dict->ids[code];
-		items[code].code = code;
-	}
-
-	memset(&state, 0, sizeof(state));
-	state.scratch = dict->scratch;
-	state.support.ssup_cxt = dict->lookup;
-	state.support.ssup_collation = dict->key.collation;
-	PrepareSortSupportFromOrderingOp(dict->type->lt_opr, &state.support);
-
-	oldcontext = MemoryContextSwitchTo(dict->scratch);
-	SortItems(items, dict->n, &state);
-	for (uint32 k = 1; k < dict->n; k++)
-		if (CompareItems(&items[k - 1], &items[k], &state) >= 0)
-			elog(ERROR, "operator classes of type %s disagree about equality",
-				 format_type_be(dict->key.type));
-	MemoryContextSwitchTo(oldcontext);
-	MemoryContextReset(dict->scratch);
-	return items;
-}
-
-/*
- * Hashes of the ids' texts, so that an id has one hash whatever the width of
- * its type or the processor. Settings that texts depend on are fixed for it.
- */
-static void
-HashTexts(IdDict *dict, IdSet *set)
-{
-	static const char *const fixed[][2] = {
-		{"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"},
-		{"TimeZone", "UTC"}, {"extra_float_digits", "3"},
-		{"bytea_output", "hex"}, {"search_path", "pg_catalog"}
-	};
-	int			nestlevel = NewGUCNestLevel();
-	Oid			output;
-	bool		isvarlena;
-	FmgrInfo	flinfo;
-	MemoryContext oldcontext;
-
-	for (int i = 0; i < lengthof(fixed); i++)
-		(void) set_config_option(fixed[i][0], fixed[i][1],
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-
-	getTypeOutputInfo(dict->key.type, &output, &isvarlena);
-	fmgr_info_cxt(output, &flinfo, dict->lookup);
-
-	oldcontext = MemoryContextSwitchTo(dict->scratch);
-	for (uint32 k = 0; k < set->n; k++)
-	{
-		char	   *text = OutputFunctionCall(&flinfo, set->ids[k]);
-
-		set->hash[k] = hash_bytes_extended((unsigned char *) text,
-										   (int) strlen(text), 0);
-		if ((k & 255) == 0)
-		{
-			MemoryContextReset(dict->scratch);
-			CHECK_FOR_INTERRUPTS();
-		}
-	}
-	MemoryContextSwitchTo(oldcontext);
-	MemoryContextReset(dict->scratch);
-
-	AtEOXact_GUC(true, nestlevel);
-}
+/* ---- The end of it ---- */
 
 void
 id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks)
 {
-	MemoryContext context = CurrentMemoryContext;
-	SortItem   *items;
-
 	/* The tables are no longer needed, and the sort needs room. */
 	if (dict->kind == ID_VALUE)
 		CollectRows(dict);
-	MemoryContextReset(dict->lookup);
-	items = SortIds(dict);
+	MemoryContextDelete(dict->lookup);
+	MemoryContextDelete(dict->scratch);
 
-	set->key = dict->key;
-	set->n = dict->n;
-	set->ids = MemoryContextAllocHuge(context, mul_size(dict->n, sizeof(Datum)));
-	set->hash = MemoryContextAllocHuge(context, mul_size(dict->n, sizeof(uint64)));
-	ranks->rank = MemoryContextAllocHuge(context, mul_size(dict->n, sizeof(uint32)));
-	ranks->rows = MemoryContextAllocHuge(context, mul_size(dict->n, sizeof(uint64)));
-
-	for (uint32 k = 0; k < dict->n; k++)
-	{
-		set->ids[k] = items[k].id;
-		ranks->rank[items[k].code] = k;
-		ranks->rows[k] = dict->rows[items[k].code];
-	}
-	HashTexts(dict, set);
+	ids_sort(&dict->key, dict->n, dict->ids, dict->rows, set, ranks);
 
 	pfree(dict->ids);
 	pfree(dict->rows);
-	MemoryContextDelete(dict->lookup);
-	MemoryContextDelete(dict->scratch);
-}
-
-char *
-id_text(const ModelKey *key, Datum id)
-{
-	Oid			output;
-	bool		isvarlena;
-	char	   *text;
-	int			len;
-
-	getTypeOutputInfo(key->type, &output, &isvarlena);
-	text = OidOutputFunctionCall(output, id);
-	len = (int) strlen(text);
-	if (len > TEXT_SHOWN)
-	{
-		text[pg_mbcliplen(text, len, TEXT_SHOWN)] = '\0';
-		text = psprintf("%s...", text);
-	}
-	return text;
 }

@@ -41,6 +41,13 @@ typedef struct IdRanks
  */
 extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
 
+/*
+ * What id_dict_finish() does with the n ids and their rows, both by code: the
+ * set refers to the ids, it does not copy them.
+ */
+extern void ids_sort(const ModelKey *key, uint32 n, const Datum *ids,
+					 const uint64 *rows, IdSet *set, IdRanks *ranks);
+
 /* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 

@@ -58,7 +58,10 @@ matrix_cut_blocks(RatingMatrix *matrix, bool shared, MemoryContext context)
 
 	matrix->nblocks = 0;
 	for (uint32 row = 0; row < matrix->nrows; row = BlockEnd(matrix, row, target))
+	{
+		CHECK_FOR_INTERRUPTS();
 		matrix->nblocks++;
+	}
 
 	given = bigarray_alloc(&matrix->block_start,
 						   mul_size((Size) matrix->nblocks + 1, sizeof(uint32)),
@@ -67,6 +70,7 @@ matrix_cut_blocks(RatingMatrix *matrix, bool shared, MemoryContext context)
 	matrix->max_block_pairs = 0;
 	for (uint32 block = 0; block < matrix->nblocks; block++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		start[block + 1] = BlockEnd(matrix, start[block], target);
 		matrix->max_block_pairs = Max(matrix->max_block_pairs,
 									  offset[start[block + 1]] - offset[start[block]]);

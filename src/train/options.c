@@ -12,6 +12,11 @@
  *	 squares by s^2.)
  * - implicit: only the weights' proportion to alpha0 and lambda matters, so the
  *	 default alpha makes the mean weight one.
+ *
+ * and one follows their density, ratings / (users * items): the default alpha0
+ * gives all pairs together a constant times the weight of the observed pairs
+ * together. A constant alpha0 would let the pairs that did not happen outweigh
+ * the others without bound as catalogues grow, until zero vectors were best.
  */
 #include "postgres.h"
 
@@ -28,7 +33,7 @@ enum
 	ARG_RATINGS, ARG_USER_COL, ARG_ITEM_COL, ARG_RATING_COL, ARG_MODEL,
 	ARG_FEEDBACK, ARG_FACTORS, ARG_ITERATIONS, ARG_REGULARIZATION,
 	ARG_REG_EXPONENT, ARG_BIAS_REGULARIZATION, ARG_ALPHA,
-	ARG_UNOBSERVED_WEIGHT, ARG_SEED, ARG_VERBOSE
+	ARG_UNOBSERVED_WEIGHT, ARG_SEED, ARG_VERBOSE, ARG_INDEX
 };
 
 #define MAX_ITERATIONS 100000
@@ -36,15 +41,16 @@ enum
 
 /* Defaults: see doc/defaults.md for how they were chosen. */
 #define EXPLICIT_FACTORS 32
-#define EXPLICIT_ITERATIONS 20
-#define EXPLICIT_REGULARIZATION 1.5
+#define EXPLICIT_ITERATIONS 15
+#define EXPLICIT_REGULARIZATION 1.25
 #define EXPLICIT_REG_EXPONENT 0.5
-#define EXPLICIT_BIAS_REGULARIZATION 6.0
+#define EXPLICIT_BIAS_REGULARIZATION 4.0
 #define IMPLICIT_FACTORS 64
-#define IMPLICIT_ITERATIONS 20
+#define IMPLICIT_ITERATIONS 15
 #define IMPLICIT_REGULARIZATION 0.3
 #define IMPLICIT_REG_EXPONENT 0.5
-#define IMPLICIT_UNOBSERVED_WEIGHT 0.05
+#define IMPLICIT_UNOBSERVED_SHARE 5.0	/* alpha0 is this times the density ... */
+#define IMPLICIT_UNOBSERVED_MAX 1.0 /* ... but no more than an observed pair */
 
 static const char *
 NameArgument(FunctionCallInfo fcinfo, int arg, const char *option)
@@ -178,7 +184,8 @@ ReadImplicit(FunctionCallInfo fcinfo, TrainOptions *options)
 	spec->alpha = RealArgument(fcinfo, ARG_ALPHA, "alpha", 1, 0, MAX_WEIGHT);
 	options->scale_alpha = PG_ARGISNULL(ARG_ALPHA);
 	spec->alpha0 = RealArgument(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight",
-								IMPLICIT_UNOBSERVED_WEIGHT, 0, MAX_WEIGHT);
+								0, 0, MAX_WEIGHT);
+	options->scale_unobserved = PG_ARGISNULL(ARG_UNOBSERVED_WEIGHT);
 }
 
 void
@@ -194,6 +201,10 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 
 	options->seed = PG_ARGISNULL(ARG_SEED) ? 0 : PG_GETARG_INT64(ARG_SEED);
 	options->verbose = PG_ARGISNULL(ARG_VERBOSE) || PG_GETARG_BOOL(ARG_VERBOSE);
+
+	/* Whoever dropped an index gets it back only on request. */
+	options->index_new = PG_ARGISNULL(ARG_INDEX) || PG_GETARG_BOOL(ARG_INDEX);
+	options->index_old = !PG_ARGISNULL(ARG_INDEX) && PG_GETARG_BOOL(ARG_INDEX);
 
 	if (!PG_ARGISNULL(ARG_MODEL))
 		options->model = text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL));
@@ -223,4 +234,11 @@ options_resolve(TrainOptions *options, const RatingSet *ratings)
 	}
 	if (options->scale_alpha && ratings->mean > 0)
 		spec->alpha = 1 / ratings->mean;
+	if (options->scale_unobserved)
+	{
+		double		all = (double) ratings->ids[MF_USERS].n * ratings->ids[MF_ITEMS].n;
+
+		spec->alpha0 = Min(IMPLICIT_UNOBSERVED_SHARE * ratings->pairs / all,
+						   IMPLICIT_UNOBSERVED_MAX);
+	}
 }

@@ -17,9 +17,12 @@ typedef struct TrainOptions
 	int			iterations;
 	int64		seed;
 	bool		verbose;
+	bool		index_new;		/* index the items of a new model */
+	bool		index_old;		/* and of one that is trained again */
 	AlsSpec		spec;
 	bool		scale_regularization;	/* by the ratings' deviation */
 	bool		scale_alpha;	/* by the ratings' mean */
+	bool		scale_unobserved;	/* by the ratings' density */
 } TrainOptions;
 
 /*

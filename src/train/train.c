@@ -49,6 +49,9 @@
 
 PG_FUNCTION_INFO_V1(mf_train);
 
+/* Is this session in the course of one? */
+static bool training = false;
+
 /* ---- Notices about the source ---- */
 
 static bool
@@ -228,6 +231,11 @@ StoreModel(ModelTarget *target, const TrainOptions *options,
 		model_write_side(target, side, options->spec.factors, rows.ids->n,
 						 GetRow, &rows);
 	}
+	if (target->exists ? options->index_old : options->index_new)
+	{
+		progress_report("indexing the items");
+		model_write_indexes(target, options->spec.biased);
+	}
 }
 
 /* ---- mf_train ---- */
@@ -275,6 +283,21 @@ MakeFileSet(bool shared, BigArray *array)
 	fileset = array->data;
 	SharedFileSetInit(fileset, array->segment);
 	return fileset;
+}
+
+/*
+ * A training reads and writes tables whose views, policies and triggers may call
+ * any function, mf_train too: of the same model that would leave the rows of
+ * one training with the record of the other.
+ */
+static void
+RefuseNested(void)
+{
+	if (training)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("mf_train() cannot be called in the course of a training"),
+				 errhint("Look for a trigger on the model's tables, or a function in the view of ratings, that calls it.")));
 }
 
 /* Everything between the checks and the result. */
@@ -330,8 +353,10 @@ mf_train(PG_FUNCTION_ARGS)
 	Fit			fit = {0};
 	Datum		result;
 
-	PreventCommandIfReadOnly("mf_train()");
 	PreventCommandDuringRecovery("mf_train()");
+	PreventCommandIfReadOnly("mf_train()");
+
+	RefuseNested();
 
 	INSTR_TIME_SET_CURRENT(fit.start);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
@@ -344,12 +369,14 @@ mf_train(PG_FUNCTION_ARGS)
 	AdviseUserIndex(&source);
 
 	progress_begin(quote_identifier(target->name));
+	training = true;
 	PG_TRY();
 	{
 		Train(&source, &options, target, &fit, &record);
 	}
 	PG_FINALLY();
 	{
+		training = false;
 		progress_end();
 	}
 	PG_END_TRY();

@@ -23,7 +23,7 @@ SELECT model, users, items, ratings, iterations, round(seconds::numeric, 1) AS s
 SELECT p AS package,
        (SELECT string_agg(tag, E'\n' ORDER BY tag) FROM tags WHERE package = p) AS has,
        (SELECT string_agg(format('%s (%s)', item, round(score::numeric, 2)), E'\n' ORDER BY score DESC, item) FROM mf_topk(p, 5)) AS recommended
-  FROM unnest(ARRAY['gimp', 'git', 'blender']) AS p;
+  FROM unnest(ARRAY['audacity', 'wireshark', 'vim']) AS p;
 
 \echo '== Similar users: packages that are tagged like one another'
 SELECT user_id AS like_gimp, round(similarity::numeric, 3) AS similarity FROM mf_similar_users('gimp', 8);

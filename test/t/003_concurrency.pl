@@ -226,17 +226,20 @@ check_serves('immediate shutdown');
 # A reader sees a model whole: the rows of both tables are as many, their
 # vectors as long, and their training error to the seventh digit what the
 # catalogue says of it. Each training has another number of factors, seed and
-# range of users.
+# range of users. The functions agree with the tables: all of an answer is of one
+# model too.
 $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE few AS SELECT * FROM ratings WHERE user_id <= 400;
 	CREATE INDEX ON few (user_id, item_id);
-	CREATE VIEW fewer AS SELECT * FROM few WHERE user_id <= current_setting('reader.users')::int;
+	CREATE VIEW fewer AS SELECT * FROM few WHERE user_id <= coalesce(current_setting('reader.users', true), '400')::int;
 	SELECT mf_train('few', model => 'loop', factors => 8, iterations => 2, verbose => false);
 });
 my $reader = $node->basedir . '/reader.sql';
 append_to_file(
 	$reader, q{
+\set user random(1, 290)
+\set item random(1, 100)
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT 1 / coalesce(count(*) = min(m.users) AND min(cardinality(u.factors)) = min(m.factors)
 		AND max(cardinality(u.factors)) = min(m.factors) AND sum(u.ratings) = min(m.ratings), false)::int
@@ -244,7 +247,16 @@ SELECT 1 / coalesce(count(*) = min(m.users) AND min(cardinality(u.factors)) = mi
 SELECT 1 / coalesce(count(*) = min(m.items) AND min(cardinality(i.factors)) = min(m.factors)
 		AND max(cardinality(i.factors)) = min(m.factors) AND sum(i.ratings) = min(m.ratings), false)::int
 	FROM mf_models m, loop_items i WHERE m.model = 'loop';
+SELECT 1 / coalesce(count(*) = 5 AND max(abs(t.score - least(m.rating_max, greatest(m.rating_min,
+		m.mean + u.bias + i.bias - (u.factors <#> i.factors))))) < 1e-6, false)::int
+	FROM mf_models m, loop_users u, mf_topk(:user, 5, 'loop') t JOIN loop_items i ON i.item_id = t.item
+	WHERE m.model = 'loop' AND u.user_id = :user;
 COMMIT;
+SELECT 1 / coalesce(count(*) = 5 AND max(abs(t.score - mf_predict(:user, t.item, 'loop'))) < 1e-6, false)::int
+	FROM mf_topk(:user, 5, 'loop') t;
+SELECT 1 / coalesce(count(*) = 10 AND max(abs(t.similarity - 1 + (i.factors <=> j.factors))) < 1e-6, false)::int
+	FROM loop_items i, mf_similar_items(i.item_id, 10, 'loop') t JOIN loop_items j ON j.item_id = t.item
+	WHERE i.item_id = (SELECT item_id FROM loop_items WHERE item_id >= :item ORDER BY 1 LIMIT 1);
 SELECT 1 / coalesce(count(*) = min(m.ratings) AND
 		abs(sqrt(avg((m.mean + u.bias + i.bias - (u.factors <#> i.factors) - r.rating) ^ 2)) - min(m.error)) < 1e-6, false)::int
 	FROM mf_models m, few r JOIN loop_users u USING (user_id) JOIN loop_items i USING (item_id)

@@ -124,7 +124,7 @@ foreach my $feedback ('explicit', 'implicit')
 	SKIP:
 	{
 		my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
-		skip 'no prlimit to limit the size of files with', 11
+		skip 'no prlimit to limit the size of files with', 7
 		  if system("prlimit --pid $postmaster --fsize >/dev/null 2>&1") != 0;
 
 		# Entries of the matrices fit, the state does not; or nothing does.
@@ -136,7 +136,7 @@ foreach my $feedback ('explicit', 'implicit')
 		{
 			my $where = $memory eq $in_memory ? 'memory' : 'files';
 
-			system("prlimit --pid $postmaster --fsize=5500000:") == 0 or die;
+			system("prlimit --pid $postmaster --fsize=8000000:") == 0 or die;
 			$said = train("${f}_limited", 'ratings', $large, "$memory; $workers 2");
 			system("prlimit --pid $postmaster --fsize=unlimited:") == 0 or die;
 			like(
@@ -146,6 +146,7 @@ foreach my $feedback ('explicit', 'implicit')
 			is(model_print($node, "${f}_limited"),
 				$expected_large, "$feedback: the same model then ($where)");
 			$node->safe_psql('postgres', "SELECT mf_drop('${f}_limited')");
+			$node->safe_psql('postgres', 'VACUUM mf_models');
 		}
 
 	}
