@@ -163,17 +163,25 @@ MakeWorkspace(const AlsSpec *spec)
 
 /* ---- Work ---- */
 
+/*
+ * The error is wanted after the users' half, which ends an iteration; after
+ * the items' the penalty alone is, which costs no second look at the pairs.
+ */
 static void
 SolvePiece(CrewMember *member, MfSide side, uint32 number)
 {
+	const AlsSpec *spec = &member->shared->spec;
 	MfSide		other = MF_OTHER_SIDE(side);
+	AlsSums    *sums = &member->sums[side][number];
 	AlsBlock	block;
 
 	rating_matrix_block(member->matrix[side], number, &block);
 	if (als_solve_block(member->workspace, &member->side[side], &member->side[other],
-						member->shared->spec.alpha0 > 0 ? member->gramian[other] : NULL,
-						&block, &member->sums[side][number], Poll, NULL) != NUMERICS_OK)
+						spec->alpha0 > 0 ? member->gramian[other] : NULL,
+						&block, side == MF_USERS ? sums : NULL, Poll, NULL) != NUMERICS_OK)
 		pg_atomic_write_u32(&member->shared->diverged, 1);
+	if (side == MF_ITEMS)
+		sums->penalty = als_penalty(spec, &member->side[side], member->side[other].n, &block);
 }
 
 static void
