@@ -127,9 +127,9 @@ Rank(Recommendation *recommendation, int n, Ranked **ranked)
 		candidates->n <= model->record.items / FEW_SHARE)
 		return rank_among(&request, candidates, ranked);
 
-	/* How many items there are now is not known, so there is no limit. */
+	/* Candidates are taken to be spread over the ranking. */
 	request.skip = IsNotWanted;
-	request.nskip = PG_INT32_MAX;
+	request.nskip += Min((int64) n * (model->record.items / candidates->n), model->record.items);
 	return rank_side(&request, ranked);
 }
 
