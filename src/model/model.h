@@ -195,6 +195,16 @@ extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);
 
 /*
+ * The same for many rows, one after another: opens what is needed once. The
+ * factors are valid until the next row is read.
+ */
+typedef struct ModelReader ModelReader;
+
+extern ModelReader *model_reader_begin(Model *model, MfSide side);
+extern bool model_reader_fetch(ModelReader *reader, Datum id, ModelEntity *entity);
+extern void model_reader_end(ModelReader *reader);
+
+/*
  * The numbers of a row's array of factors, detoasted; an error if they are not
  * as many as the model has.
  */

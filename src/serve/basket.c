@@ -110,45 +110,25 @@ basket_merge(Basket *basket)
 	basket->merged = basket->n;
 }
 
-static bool
-FetchItem(const Basket *basket, MemoryContext context, Datum id, ModelEntity *item)
-{
-	MemoryContext old;
-	bool		found;
-
-	CHECK_FOR_INTERRUPTS();
-	MemoryContextReset(context);
-	old = MemoryContextSwitchTo(context);
-	found = model_fetch(basket->model, MF_ITEMS, id, item);
-	MemoryContextSwitchTo(old);
-	return found;
-}
-
-static MemoryContext
-RowContext(void)
-{
-	return AllocSetContextCreate(CurrentMemoryContext, "factor fold-in row",
-								 ALLOCSET_SMALL_SIZES);
-}
-
 static void
 DropUnknown(Basket *basket)
 {
-	MemoryContext context = RowContext();
+	ModelReader *reader = model_reader_begin(basket->model, MF_ITEMS);
 	ModelEntity item;
 	int64		n = 0;
 	int64		i;
 
 	for (i = 0; i < basket->n; i++)
 	{
-		if (FetchItem(basket, context, basket->items[i].id, &item))
+		CHECK_FOR_INTERRUPTS();
+		if (model_reader_fetch(reader, basket->items[i].id, &item))
 			basket->items[n++] = basket->items[i];
 		else
 			FreeId(basket, basket->items[i].id);
 	}
 	basket->n = n;
 	basket->merged = n;
-	MemoryContextDelete(context);
+	model_reader_end(reader);
 }
 
 static void
@@ -233,7 +213,7 @@ basket_system(Basket *basket)
 	AlsSpec		spec = Spec(&model->record);
 	const float *gramian = spec.alpha0 > 0 ? model_gramian(model, MF_ITEMS) : NULL;
 	Foldin	   *system;
-	MemoryContext context;
+	ModelReader *reader;
 	ModelEntity item;
 	bool		any = false;
 	int64		i;
@@ -243,16 +223,17 @@ basket_system(Basket *basket)
 		return NULL;
 	system = foldin_init(MemoryContextAllocHuge(CurrentMemoryContext, foldin_size(&spec)),
 						 &spec, gramian);
-	context = RowContext();
+	reader = model_reader_begin(model, MF_ITEMS);
 	for (i = 0; i < basket->n; i++)
 	{
-		if (!FetchItem(basket, context, basket->items[i].id, &item))
+		CHECK_FOR_INTERRUPTS();
+		if (!model_reader_fetch(reader, basket->items[i].id, &item))
 			continue;
 		foldin_add(system, item.factors, item.bias,
 				   basket_value(basket, &basket->items[i]), Poll, NULL);
 		any = true;
 	}
-	MemoryContextDelete(context);
+	model_reader_end(reader);
 	if (!any)
 	{
 		pfree(system);

@@ -61,8 +61,7 @@ CompareReasons(const void *a, const void *b, void *arg)
 static void
 FindReasons(Basket *basket, Foldin *system, Reasons *reasons)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "factor explain row",
-												  ALLOCSET_SMALL_SIZES);
+	ModelReader *reader = model_reader_begin(basket->model, MF_ITEMS);
 	int64		i;
 
 	reasons->basket = basket;
@@ -73,16 +72,10 @@ FindReasons(Basket *basket, Foldin *system, Reasons *reasons)
 	for (i = 0; i < basket->n; i++)
 	{
 		Reason	   *reason = &reasons->reasons[reasons->n];
-		MemoryContext old;
 		ModelEntity item;
-		bool		found;
 
 		CHECK_FOR_INTERRUPTS();
-		MemoryContextReset(context);
-		old = MemoryContextSwitchTo(context);
-		found = model_fetch(basket->model, MF_ITEMS, basket->items[i].id, &item);
-		MemoryContextSwitchTo(old);
-		if (!found)
+		if (!model_reader_fetch(reader, basket->items[i].id, &item))
 			continue;
 		reason->id = basket->items[i].id;
 		reason->rating = basket_value(basket, &basket->items[i]);
@@ -91,7 +84,7 @@ FindReasons(Basket *basket, Foldin *system, Reasons *reasons)
 		reasons->score += reason->contribution;
 		reasons->n++;
 	}
-	MemoryContextDelete(context);
+	model_reader_end(reader);
 	qsort_arg(reasons->reasons, reasons->n, sizeof(Reason), CompareReasons, reasons);
 }
 

@@ -330,6 +330,7 @@ rank_among(const RankRequest *request, const IdSet *candidates, Ranked **ranked)
 {
 	RankRequest all = *request;
 	RankReceiver receiver;
+	ModelReader *reader;
 	int64		i;
 
 	*ranked = NULL;
@@ -338,26 +339,22 @@ rank_among(const RankRequest *request, const IdSet *candidates, Ranked **ranked)
 
 	all.k = (int) candidates->n;
 	InitReceiver(&receiver, &all);
+	reader = model_reader_begin(request->model, request->side);
 	for (i = 0; i < candidates->n; i++)
 	{
 		Datum		id = candidates->ids[i];
-		MemoryContext old;
 		ModelEntity entity;
 		double		score;
-		bool		found;
 
 		CHECK_FOR_INTERRUPTS();
 		if (request->skip != NULL && request->skip(request->skip_arg, id))
 			continue;
-		MemoryContextReset(receiver.row_context);
-		old = MemoryContextSwitchTo(receiver.row_context);
-		found = model_fetch(request->model, request->side, id, &entity);
-		MemoryContextSwitchTo(old);
-		if (!found)
+		if (!model_reader_fetch(reader, id, &entity))
 			continue;
 		score = Score(request, entity.bias, entity.factors);
 		if (!isnan(score))
 			Keep(&receiver, score, id, entity.factors);
 	}
+	model_reader_end(reader);
 	return Finish(&receiver, request->k, ranked);
 }
