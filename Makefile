@@ -14,7 +14,7 @@ RANK = vector operators topk page directory build insert candidates scan \
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	read options progress crew fit train
+	read options progress crew fit train sharded
 SERVE = ids call predict rank seen topk similar solve_state solve
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \

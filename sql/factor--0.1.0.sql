@@ -405,6 +405,40 @@ CREATE AGGREGATE mf_gramian(factors real[]) (
 COMMENT ON AGGREGATE mf_gramian(factors real[]) IS
 	'the sum of the vectors'' outer products, row after row';
 
+CREATE FUNCTION mf_train_sharded(
+	by_user regclass,
+	by_item regclass,
+	user_copies regclass[],
+	item_copies regclass[],
+	user_col name DEFAULT 'user_id',
+	item_col name DEFAULT 'item_id',
+	rating_col name DEFAULT 'rating',
+	model text DEFAULT NULL,
+	feedback text DEFAULT 'explicit',
+	factors integer DEFAULT NULL,
+	iterations integer DEFAULT NULL,
+	regularization double precision DEFAULT NULL,
+	reg_exponent double precision DEFAULT NULL,
+	bias_regularization double precision DEFAULT NULL,
+	alpha double precision DEFAULT NULL,
+	unobserved_weight double precision DEFAULT NULL,
+	seed bigint DEFAULT 0,
+	verbose boolean DEFAULT true,
+	index boolean DEFAULT NULL,
+	OUT model text,
+	OUT users bigint,
+	OUT items bigint,
+	OUT ratings bigint,
+	OUT iterations integer,
+	OUT error double precision,
+	OUT seconds double precision)
+	AS 'MODULE_PATHNAME', 'mf_train_sharded' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET enable_partitionwise_aggregate = on;
+COMMENT ON FUNCTION mf_train_sharded(regclass, regclass, regclass[], regclass[], name, name, name,
+	text, text, integer, integer, double precision, double precision, double precision,
+	double precision, double precision, bigint, boolean, boolean) IS
+	'trains a model as mf_train() does, each half iteration on the servers that hold the ratings';
+
 -- ---------------------------------------------------------------------------
 -- Serving
 -- ---------------------------------------------------------------------------
