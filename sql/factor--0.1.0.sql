@@ -259,6 +259,190 @@ COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, in
 	'trains a model from a table of ratings by alternating least squares, and stores it';
 
 -- ---------------------------------------------------------------------------
+-- Training in SQL: half an iteration as an aggregate
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE mf_options AS (
+	implicit boolean,
+	mean double precision,
+	regularization double precision,
+	reg_exponent double precision,
+	bias_regularization double precision,
+	alpha double precision,
+	unobserved_weight double precision,
+	others bigint,
+	gramian double precision[]
+);
+COMMENT ON TYPE mf_options IS
+	'what mf_solve() is to minimise; made by mf_explicit() and mf_implicit()';
+COMMENT ON COLUMN mf_options.implicit IS
+	'implicit feedback: the rating is a weight, the target 1';
+COMMENT ON COLUMN mf_options.mean IS
+	'mean of the ratings, which predictions start from';
+COMMENT ON COLUMN mf_options.regularization IS
+	'weight of the vectors'' squared lengths';
+COMMENT ON COLUMN mf_options.reg_exponent IS
+	'how that weight grows with the number of a row''s ratings';
+COMMENT ON COLUMN mf_options.bias_regularization IS
+	'weight of the squared biases';
+COMMENT ON COLUMN mf_options.alpha IS
+	'weight of an implicit rating of 1';
+COMMENT ON COLUMN mf_options.unobserved_weight IS
+	'weight of every pair, rated or not';
+COMMENT ON COLUMN mf_options.others IS
+	'how many vectors the other side has';
+COMMENT ON COLUMN mf_options.gramian IS
+	'mf_gramian() of the other side''s vectors';
+
+CREATE FUNCTION mf_explicit(
+	mean double precision,
+	regularization double precision,
+	reg_exponent double precision DEFAULT 0.5,
+	bias_regularization double precision DEFAULT 4)
+	RETURNS mf_options LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN ROW(false, mean, regularization, reg_exponent, bias_regularization,
+		1::double precision, 0::double precision, NULL::bigint,
+		NULL::double precision[])::mf_options;
+COMMENT ON FUNCTION mf_explicit(double precision, double precision, double precision, double precision) IS
+	'options of mf_solve() for explicit feedback: ratings that people gave';
+
+CREATE FUNCTION mf_implicit(
+	alpha double precision DEFAULT 1,
+	regularization double precision DEFAULT 0.3,
+	reg_exponent double precision DEFAULT 0.5,
+	unobserved_weight double precision DEFAULT 0,
+	others bigint DEFAULT NULL,
+	gramian double precision[] DEFAULT NULL)
+	RETURNS mf_options LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN ROW(true, 0::double precision, regularization, reg_exponent, 0::double precision,
+		alpha, unobserved_weight, others, gramian)::mf_options;
+COMMENT ON FUNCTION mf_implicit(double precision, double precision, double precision,
+	double precision, bigint, double precision[]) IS
+	'options of mf_solve() for implicit feedback: what people did';
+
+CREATE FUNCTION mf_solve_accum(internal, real[], double precision, mf_options) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_solve_accum(internal, real[], double precision, mf_options) IS
+	'adds a row to the sums of mf_solve()';
+
+CREATE FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_options) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_biased_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_options) IS
+	'adds a row to the sums of mf_solve() with biases';
+
+CREATE FUNCTION mf_solve_combine(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_solve_combine(internal, internal) IS
+	'adds the sums of two parts of a group';
+
+CREATE FUNCTION mf_solve_serialize(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'mf_solve_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_serialize(internal) IS
+	'the sums as bytes, for another process';
+
+CREATE FUNCTION mf_solve_deserialize(bytea, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_deserialize(bytea, internal) IS
+	'the sums from bytes';
+
+-- Costs of the final functions are left at 1, below the truth: where nothing is
+-- known of partitions, the planner takes each for as many groups as the whole,
+-- and would rather solve them here than once on each server.
+CREATE FUNCTION mf_solve_final(internal) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'mf_solve_final' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_final(internal) IS
+	'the solution of the normal equations';
+
+CREATE FUNCTION mf_solve_error_final(internal) RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_solve_error_final' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_error_final(internal) IS
+	'the weighted squared error that the solution leaves';
+
+CREATE FUNCTION mf_gramian_accum(internal, real[]) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_gramian_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_gramian_accum(internal, real[]) IS
+	'adds a vector''s outer product';
+
+CREATE FUNCTION mf_gramian_final(internal) RETURNS double precision[]
+	AS 'MODULE_PATHNAME', 'mf_gramian_final' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_gramian_final(internal) IS
+	'the sum of outer products, row after row';
+
+CREATE AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) IS
+	'the bias and, after it, the vector that explain the ratings best, given the other side''s biases and vectors';
+
+CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) IS
+	'the vector that explains the ratings best, given the other side''s vectors';
+
+CREATE AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) IS
+	'the weighted squared error that the solution of mf_solve() leaves';
+
+CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) IS
+	'the weighted squared error that the solution of mf_solve() leaves';
+
+CREATE AGGREGATE mf_gramian(factors real[]) (
+	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_gramian_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_gramian(factors real[]) IS
+	'the sum of the vectors'' outer products, row after row';
+
+CREATE FUNCTION mf_train_sharded(
+	by_user regclass,
+	by_item regclass,
+	user_copies regclass[],
+	item_copies regclass[],
+	user_col name DEFAULT 'user_id',
+	item_col name DEFAULT 'item_id',
+	rating_col name DEFAULT 'rating',
+	model text DEFAULT NULL,
+	feedback text DEFAULT 'explicit',
+	factors integer DEFAULT NULL,
+	iterations integer DEFAULT NULL,
+	regularization double precision DEFAULT NULL,
+	reg_exponent double precision DEFAULT NULL,
+	bias_regularization double precision DEFAULT NULL,
+	alpha double precision DEFAULT NULL,
+	unobserved_weight double precision DEFAULT NULL,
+	seed bigint DEFAULT 0,
+	verbose boolean DEFAULT true,
+	index boolean DEFAULT NULL,
+	OUT model text,
+	OUT users bigint,
+	OUT items bigint,
+	OUT ratings bigint,
+	OUT iterations integer,
+	OUT error double precision,
+	OUT seconds double precision)
+	AS 'MODULE_PATHNAME', 'mf_train_sharded' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET enable_partitionwise_aggregate = on;
+COMMENT ON FUNCTION mf_train_sharded(regclass, regclass, regclass[], regclass[], name, name, name,
+	text, text, integer, integer, double precision, double precision, double precision,
+	double precision, double precision, bigint, boolean, boolean) IS
+	'trains a model as mf_train() does, each half iteration on the servers that hold the ratings';
+
+-- ---------------------------------------------------------------------------
 -- Serving
 -- ---------------------------------------------------------------------------
 

@@ -22,13 +22,6 @@
 #include "train/fit.h"
 #include "train/progress.h"
 
-/*
- * The mean length of the first vectors. Small ones would start beside the
- * saddle at zero, where regularization holds explicit feedback for several
- * iterations.
- */
-#define INITIAL_SCALE 1.0
-
 double
 fit_seconds(const Fit *fit)
 {
@@ -49,7 +42,7 @@ InitUsers(const TrainOptions *options, const IdSet *users, AlsSide *side)
 		if (u % 64 == 0)
 			CHECK_FOR_INTERRUPTS();
 		als_init_row(&options->spec, (uint64) options->seed, users->hash[u],
-					 INITIAL_SCALE, side->factors + u * stride);
+					 FIT_INITIAL_SCALE, side->factors + u * stride);
 	}
 }
 

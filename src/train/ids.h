@@ -48,6 +48,12 @@ extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
 extern void ids_sort(const ModelKey *key, uint32 n, const Datum *ids,
 					 const uint64 *rows, IdSet *set, IdRanks *ranks);
 
+/*
+ * Fills in set->hash from set->ids; what it needs for that is allocated in the
+ * context.
+ */
+extern void ids_hash(IdSet *set, MemoryContext context);
+
 /* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 

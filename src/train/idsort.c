@@ -85,8 +85,8 @@ SortByKey(const ModelKey *key, SortItem *items, uint32 n, MemoryContext context)
  * Hashes of the ids' texts, so that an id has one hash whatever the width of
  * its type or the processor. Settings that texts depend on are fixed for it.
  */
-static void
-HashTexts(IdSet *set, MemoryContext context)
+void
+ids_hash(IdSet *set, MemoryContext context)
 {
 	static const char *const fixed[][2] = {
 		{"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"},
@@ -155,7 +155,7 @@ ids_sort(const ModelKey *key, uint32 n, const Datum *ids, const uint64 *rows,
 		ranks->rank[items[k].code] = k;
 		ranks->rows[k] = rows[items[k].code];
 	}
-	HashTexts(set, work);
+	ids_hash(set, work);
 	MemoryContextDelete(work);
 }
 

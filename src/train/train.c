@@ -40,6 +40,7 @@
 #include "train/options.h"
 #include "train/progress.h"
 #include "train/ratings.h"
+#include "train/train.h"
 
 /*
  * A training of fewer floating-point operations than this (some 50 ms on one
@@ -163,10 +164,9 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 	row->rating_sum = source->ids->rating_sum[k];
 }
 
-static const float *
-StoredGramian(const Crew *crew, MfSide side, int factors)
+const float *
+train_stored_gramian(const double *gramian, int factors)
 {
-	const double *gramian = crew_gramian(crew, side);
 	Size		square = (Size) factors * factors;
 	float	   *stored = palloc(mul_size(square, sizeof(float)));
 
@@ -175,10 +175,10 @@ StoredGramian(const Crew *crew, MfSide side, int factors)
 	return stored;
 }
 
-static void
-FillRecord(ModelRecord *record, const RatingSource *source,
-		   const TrainOptions *options, const RatingSet *ratings,
-		   const Fit *fit, const Crew *crew)
+void
+train_fill_record(ModelRecord *record, const RatingSource *source,
+				  const TrainOptions *options, const RatingSet *ratings,
+				  const Fit *fit)
 {
 	const AlsSpec *spec = &options->spec;
 	const ModelIteration *last = &fit->history[fit->iterations - 1];
@@ -206,9 +206,6 @@ FillRecord(ModelRecord *record, const RatingSource *source,
 	record->alpha = spec->alpha;
 	record->unobserved_weight = spec->alpha0;
 	record->seed = options->seed;
-	if (spec->alpha0 > 0)
-		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-			record->gramian[side] = StoredGramian(crew, side, spec->factors);
 	record->loss = last->loss;
 	record->error = last->error;
 	record->seconds = fit_seconds(fit);
@@ -253,8 +250,8 @@ ModelDisplayName(const ModelTarget *target)
 	return quote_qualified_identifier(target->schema_name, target->name);
 }
 
-static Datum
-ResultRow(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelRecord *record)
+Datum
+train_result(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelRecord *record)
 {
 	TupleDesc	desc;
 	Datum		values[7];
@@ -290,14 +287,28 @@ MakeFileSet(bool shared, BigArray *array)
  * any function, mf_train too: of the same model that would leave the rows of
  * one training with the record of the other.
  */
-static void
-RefuseNested(void)
+void
+train_refuse_nested(void)
 {
 	if (training)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("mf_train() cannot be called in the course of a training"),
 				 errhint("Look for a trigger on the model's tables, or a function in the view of ratings, that calls it.")));
+}
+
+void
+train_enter(const ModelTarget *target)
+{
+	progress_begin(quote_identifier(target->name));
+	training = true;
+}
+
+void
+train_leave(void)
+{
+	training = false;
+	progress_end();
 }
 
 /* Everything between the checks and the result. */
@@ -327,7 +338,11 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	crew_end(crew);
 
 	StoreModel(target, options, ratings, crew);
-	FillRecord(record, source, options, ratings, fit, crew);
+	train_fill_record(record, source, options, ratings, fit);
+	if (options->spec.alpha0 > 0)
+		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+			record->gramian[side] = train_stored_gramian(crew_gramian(crew, side),
+														 options->spec.factors);
 	model_write_record(target, record, fit->iterations, fit->history);
 
 	crew_free(crew);
@@ -356,7 +371,7 @@ mf_train(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("mf_train()");
 	PreventCommandIfReadOnly("mf_train()");
 
-	RefuseNested();
+	train_refuse_nested();
 
 	INSTR_TIME_SET_CURRENT(fit.start);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
@@ -368,21 +383,19 @@ mf_train(PG_FUNCTION_ARGS)
 	target = model_target_open(extension_schema, options.model, key);
 	AdviseUserIndex(&source);
 
-	progress_begin(quote_identifier(target->name));
-	training = true;
+	train_enter(target);
 	PG_TRY();
 	{
 		Train(&source, &options, target, &fit, &record);
 	}
 	PG_FINALLY();
 	{
-		training = false;
-		progress_end();
+		train_leave();
 	}
 	PG_END_TRY();
 
 	MemoryContextSwitchTo(outer);
-	result = ResultRow(fcinfo, target, &record);
+	result = train_result(fcinfo, target, &record);
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(result);
 }
