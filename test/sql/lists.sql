@@ -6,6 +6,7 @@
 \set VERBOSITY default
 CREATE SCHEMA mf_lists;
 SET search_path = mf_lists, public;
+SET jit = off;
 CREATE TABLE films_users (u int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL, ratings int, rating_sum float8);
 CREATE TABLE films_items (m int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL, ratings int, rating_sum float8);
 CREATE TABLE seen (u int, m int);
