@@ -183,7 +183,6 @@ FillBasket(FunctionCallInfo fcinfo, ServeCall *call, Basket *basket, IdSet *seen
 	bool		isnull;
 	int			i;
 
-	id_prepare_argument(&call->id[0], ARR_ELEMTYPE(items), model, MF_ITEMS, call->context);
 	for (i = 0; array_iterate(iterator, &item, &isnull); i++)
 	{
 		if (isnull || !id_convert(&call->id[0], item, &id))
@@ -216,6 +215,8 @@ mf_topk_for(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	recommendation.model = serve_model(call, fcinfo, args.model);
+	id_prepare_argument(&call->id[0], ARR_ELEMTYPE(PG_GETARG_ARRAYTYPE_P(0)),
+						recommendation.model, MF_ITEMS, call->context);
 	id_prepare_result(&call->result, rows.id_type, recommendation.model, MF_ITEMS,
 					  call->context);
 	recommend_lists(fcinfo, &args, call, &recommendation);
