@@ -8,14 +8,15 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86
+	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
-	recent rows
+	recent rows gramian
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew fit train sharded
-SERVE = ids call predict rank seen topk similar solve_state solve
+SERVE = ids call predict rank idset basket seen diversify recommend topk \
+	explain foldin similar solve_state solve
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \

@@ -509,32 +509,192 @@ COMMENT ON FUNCTION mf_predict(anyelement, anycompatible, anycompatible, text) I
 	'mf_predict for ids of other types: item_type is a NULL of the type of the item ids';
 
 CREATE FUNCTION mf_topk(user_id bigint, k integer DEFAULT 10, model text DEFAULT NULL,
-	exclude_seen boolean DEFAULT true)
+	exclude_seen boolean DEFAULT true, candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item bigint, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(bigint, integer, text, boolean) IS
+COMMENT ON FUNCTION mf_topk(bigint, integer, text, boolean, bigint[], bigint[], boolean, double precision) IS
 	'the k items that the user would rate highest, without those rated already';
 
 CREATE FUNCTION mf_topk(user_id uuid, k integer DEFAULT 10, model text DEFAULT NULL,
-	exclude_seen boolean DEFAULT true)
+	exclude_seen boolean DEFAULT true, candidates uuid[] DEFAULT NULL, exclude uuid[] DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item uuid, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(uuid, integer, text, boolean) IS
+COMMENT ON FUNCTION mf_topk(uuid, integer, text, boolean, uuid[], uuid[], boolean, double precision) IS
 	'the k items that the user would rate highest, without those rated already';
 
 CREATE FUNCTION mf_topk(user_id text, k integer DEFAULT 10, model text DEFAULT NULL,
-	exclude_seen boolean DEFAULT true)
+	exclude_seen boolean DEFAULT true, candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item text, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(text, integer, text, boolean) IS
+COMMENT ON FUNCTION mf_topk(text, integer, text, boolean, text[], text[], boolean, double precision) IS
 	'the k items that the user would rate highest, without those rated already';
 
+-- An array of a polymorphic type cannot be left out of a call, so that there is
+-- one form without arrays and one with both.
 CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
-	exclude_seen boolean DEFAULT true, model text DEFAULT NULL)
+	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item anycompatible, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text) IS
+COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text, boolean,
+	double precision) IS
 	'mf_topk for ids of other types: item_type is a NULL of the type that item is to have';
+
+CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
+	candidates anycompatiblearray, exclude anycompatiblearray,
+	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
+	RETURNS TABLE (item anycompatible, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_witness_lists' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, anycompatiblearray,
+	anycompatiblearray, boolean, text, boolean, double precision) IS
+	'mf_topk for ids of other types, with candidates and items to exclude; NULL for one not wanted';
+
+CREATE FUNCTION mf_topk_for(items bigint[], ratings double precision[] DEFAULT NULL,
+	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
+	candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL,
+	diversity double precision DEFAULT 0)
+	RETURNS TABLE (item bigint, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk_for(bigint[], double precision[], integer, text, boolean, bigint[], bigint[],
+	double precision) IS
+	'the k items that someone with these items would rate highest, without these';
+
+CREATE FUNCTION mf_topk_for(items uuid[], ratings double precision[] DEFAULT NULL,
+	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
+	candidates uuid[] DEFAULT NULL, exclude uuid[] DEFAULT NULL,
+	diversity double precision DEFAULT 0)
+	RETURNS TABLE (item uuid, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk_for(uuid[], double precision[], integer, text, boolean, uuid[], uuid[],
+	double precision) IS
+	'the k items that someone with these items would rate highest, without these';
+
+CREATE FUNCTION mf_topk_for(items text[], ratings double precision[] DEFAULT NULL,
+	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
+	candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+	diversity double precision DEFAULT 0)
+	RETURNS TABLE (item text, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk_for(text[], double precision[], integer, text, boolean, text[], text[],
+	double precision) IS
+	'the k items that someone with these items would rate highest, without these';
+
+CREATE FUNCTION mf_explain(user_id bigint, item_id bigint, n integer DEFAULT 10,
+	model text DEFAULT NULL)
+	RETURNS TABLE (item bigint, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(bigint, bigint, integer, text) IS
+	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+
+CREATE FUNCTION mf_explain(user_id uuid, item_id uuid, n integer DEFAULT 10,
+	model text DEFAULT NULL)
+	RETURNS TABLE (item uuid, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(uuid, uuid, integer, text) IS
+	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+
+CREATE FUNCTION mf_explain(user_id text, item_id text, n integer DEFAULT 10,
+	model text DEFAULT NULL)
+	RETURNS TABLE (item text, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(text, text, integer, text) IS
+	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+
+CREATE FUNCTION mf_explain(user_id anyelement, item_id anycompatible, n integer,
+	item_type anycompatible, model text DEFAULT NULL)
+	RETURNS TABLE (item anycompatible, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(anyelement, anycompatible, integer, anycompatible, text) IS
+	'mf_explain for ids of other types: item_type is a NULL of the type of the item ids';
+
+CREATE TYPE mf_vector AS (bias real, factors real[]);
+COMMENT ON TYPE mf_vector IS 'what the table of a model''s users holds of one: a bias and factors';
+COMMENT ON COLUMN mf_vector.bias IS 'how far above the mean the ratings lie; 0 for implicit feedback';
+COMMENT ON COLUMN mf_vector.factors IS 'the embedding';
+
+CREATE FUNCTION mf_fold_in_final(state internal) RETURNS mf_vector
+	AS 'MODULE_PATHNAME', 'mf_fold_in_final' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_final(internal) IS 'of the aggregate mf_fold_in: the vector';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item bigint, rating double precision)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, bigint, double precision) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item bigint, rating double precision) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(bigint, double precision) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item bigint, rating double precision, model text)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, bigint, double precision, text) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item bigint, rating double precision, model text) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(bigint, double precision, text) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item uuid, rating double precision)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, uuid, double precision) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item uuid, rating double precision) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(uuid, double precision) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item uuid, rating double precision, model text)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, uuid, double precision, text) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item uuid, rating double precision, model text) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(uuid, double precision, text) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item text, rating double precision)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, text, double precision) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item text, rating double precision) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(text, double precision) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item text, rating double precision, model text)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, text, double precision, text) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item text, rating double precision, model text) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(text, double precision, text) IS
+	'the vector of a user with these ratings, as mf_train would find it';
 
 CREATE FUNCTION mf_similar_items(item_id bigint, k integer DEFAULT 10, model text DEFAULT NULL)
 	RETURNS TABLE (item bigint, similarity double precision)

@@ -50,7 +50,15 @@
 	} while (0)
 #endif
 
+/* A hint to the processor, where the compiler has it */
+#if defined(__GNUC__)
+#define prefetch_memory(address) __builtin_prefetch((address), 0, 2)
+#else
+#define prefetch_memory(address) ((void) (address))
+#endif
+
 #if PG_VERSION_NUM < 160000
+#define rd_locator rd_node
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "storage/buffile.h"

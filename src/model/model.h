@@ -154,7 +154,7 @@ typedef struct Model
 	Oid			schema;
 	char	   *schema_name;
 	char	   *name;
-	ModelRecord record;			/* gramians not read */
+	ModelRecord record;			/* gramians by model_gramian() only */
 	ModelSide	side[2];
 } Model;
 
@@ -195,11 +195,27 @@ extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);
 
 /*
+ * The same for many rows, one after another: opens what is needed once. The
+ * factors are valid until the next row is read.
+ */
+typedef struct ModelReader ModelReader;
+
+extern ModelReader *model_reader_begin(Model *model, MfSide side);
+extern bool model_reader_fetch(ModelReader *reader, Datum id, ModelEntity *entity);
+extern void model_reader_end(ModelReader *reader);
+
+/*
  * The numbers of a row's array of factors, detoasted; an error if they are not
  * as many as the model has.
  */
 extern const float *model_factors(const Model *model, const ModelSide *side,
 								  Datum factors);
+
+/*
+ * A side's Gramian as training stored it, factors x factors; an error where
+ * there is none. Read in the active snapshot, and kept with the model.
+ */
+extern const float *model_gramian(Model *model, MfSide side);
 
 /* The key type's equality, for SQL text: OPERATOR(pg_catalog.=). */
 extern char *model_equality_operator(Oid type);

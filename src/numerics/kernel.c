@@ -6,9 +6,6 @@
 #include "numerics/blas.h"
 #include "numerics/kernel.h"
 
-/* From this many factors on OpenBLAS is the faster; see als.c for figures. */
-#define BLAS_FROM 192
-
 static const Kernel *
 Best(void)
 {
@@ -44,7 +41,7 @@ kernel_list(void)
 const Kernel *
 kernel_choose(size_t d)
 {
-	return d >= BLAS_FROM ? &kernel_blas : Best();
+	return d >= KERNEL_BLAS_FROM ? &kernel_blas : Best();
 }
 
 /*
@@ -91,8 +88,10 @@ GatherBlas(const KernelGather *g)
 }
 
 static void
-SyrkBlas(float *a, size_t stride, size_t d, const float *panel, size_t n)
+SyrkBlas(float *a, size_t stride, size_t d, const float *panel, size_t n,
+		 const KernelAhead *ahead)
 {
+	(void) ahead;
 	blas_syrk(1.0f, panel, stride, n, d, a, stride);
 }
 

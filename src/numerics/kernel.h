@@ -18,6 +18,17 @@
 
 #include "numerics/als.h"
 
+/*
+ * From this many factors on OpenBLAS is used. Sums of outer products, GFLOP/s
+ * of the triangle on a processor with AVX-512 (peak 116), one thread, panels
+ * of the better size for each:
+ *
+ *	 d			   64	 128   256	 512  1008	1504  2000
+ *	 ours		  101	 108   112	 113   111	 110	90
+ *	 OpenBLAS	   59	  75	91	  99   102	 103   101
+ */
+#define KERNEL_BLAS_FROM 1536
+
 /* d and strides are multiples of this many floats: 64 bytes. */
 #define KERNEL_ALIGN 16
 
@@ -29,14 +40,21 @@ typedef struct KernelGather
 	size_t		d;
 	const Rating *entries;
 	size_t		n;				/* entries to gather */
-	size_t		ahead;			/* entries from here on that will be wanted:
-								 * n of them and later ones, to prefetch */
 	const float *scale;			/* n of them; NULL: all are one */
 	const float *target;		/* n of them */
 	float	   *panel;			/* out: n rows */
 	float	   *rhs;			/* out, d: += sum target_k panel_k */
 	float	   *border;			/* out, d: += sum panel_k; NULL: not wanted */
 } KernelGather;
+
+/* Rows that will be gathered soon, for the cache to fetch meanwhile. */
+typedef struct KernelAhead
+{
+	const float *rows;
+	size_t		stride;
+	const Rating *entries;
+	size_t		n;
+} KernelAhead;
 
 /*
  * A symmetric positive definite system, optionally bordered by one more
@@ -53,7 +71,7 @@ typedef struct KernelSystem
 	double		corner_rhs;
 	double		corner_solution;	/* out */
 	float	   *scratch;		/* 2 d floats, 64-byte aligned */
-	NumericsPoll poll;			/* for large d; may be NULL */
+	NumericsPoll poll;			/* called where d is large; may be NULL */
 	void	   *arg;
 } KernelSystem;
 
@@ -64,9 +82,12 @@ typedef struct Kernel
 	/* Gathers scaled rows into a panel, with right-hand side and border. */
 	void		(*gather) (const KernelGather *gather);
 
-	/* a += sum of x x^T over the n rows x of the panel. */
+	/*
+	 * a += sum of x x^T over the n rows x of the panel. `ahead` may be NULL,
+	 * and has no effect on the result.
+	 */
 	void		(*syrk) (float *a, size_t stride, size_t d,
-						 const float *panel, size_t n);
+						 const float *panel, size_t n, const KernelAhead *ahead);
 
 	/* Solves the system; false where a pivot drowns in its rounding error. */
 	bool		(*solve) (KernelSystem *system);
@@ -92,6 +113,11 @@ extern const Kernel *const *kernel_list(void);
 
 /* The one to use for d factors here. */
 extern const Kernel *kernel_choose(size_t d);
+
+#if defined(__x86_64__)
+/* kernel_avx2's solve, which the kernel for AVX-512 uses too. */
+extern bool kernel_solve_avx2(KernelSystem *system);
+#endif
 
 /* The part of a solution that all kernels share: see kernel.c. */
 extern bool kernel_solve_corner(KernelSystem *system);

@@ -17,4 +17,10 @@
 #define SQRT(a) ((Vec) _mm256_sqrt_ps((__m256) (a)))
 
 #include "numerics/kernel_simd.h"
+
+bool
+kernel_solve_avx2(KernelSystem *system)
+{
+	return SolveSimd(system);
+}
 #endif

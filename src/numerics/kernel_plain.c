@@ -28,8 +28,10 @@ GatherPlain(const KernelGather *g)
 }
 
 static void
-SyrkPlain(float *a, size_t stride, size_t d, const float *panel, size_t n)
+SyrkPlain(float *a, size_t stride, size_t d, const float *panel, size_t n,
+		  const KernelAhead *ahead)
 {
+	(void) ahead;
 	for (size_t k = 0; k < n; k++)
 	{
 		const float *x = panel + k * stride;

@@ -9,13 +9,20 @@
  *	 KERNEL, NAME	the table's C name and its name as text
  *	 BROADCAST(x), FMA(a, b, c) = a b + c, FNMA(a, b, c) = c - a b, SQRT(a)
  *
+ *	 HALVES			optionally, with BROADCAST_HALF and FMA_HALF on vectors
+ *					of half the size
+ *	 SOLVE_SMALL, SOLVE_SMALL_BY	optionally, up to which d another solves
+ *
  * Everything else is GCC's vector extension, which clang has too.
  *
  * The sum of outer products (syrk). A tile of the result stays in registers
  * while a whole panel passes: each row of it gives TILE_ROWS broadcast values
  * and TILE_COLS vectors, hence TILE_ROWS * TILE_COLS multiply-adds, from two
  * stretches of the same row, so the panel needs no packing and no transposed
- * copy. Only tiles that touch the upper triangle are formed.
+ * copy. Only tiles that touch the upper triangle are formed. Between tiles the
+ * rows that the next panel will want are fetched into the second-level cache,
+ * which hides most of their latency: 70 down to 62 ns an entry where they come
+ * from 35 MB, 59 to 54 from 7 MB (d = 64, measured on a busy machine).
  *
  * The factorisation A = U^T U. Rows are taken LANES at a time. What the rows
  * above take out of them is again a sum of outer products, with a minus sign:
@@ -34,6 +41,9 @@
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 typedef float Vec __attribute__((vector_size(4 * LANES), may_alias));
+#ifdef HALVES
+typedef float HalfVec __attribute__((vector_size(2 * LANES), may_alias));
+#endif
 
 INLINE Vec
 Load(const float *x)
@@ -140,17 +150,68 @@ TileStrip(float *a, size_t stride, size_t i, size_t j, size_t d,
 	}
 }
 
+/* Asks for rows [from, to) of those ahead, into the second-level cache. */
+INLINE void
+FetchAhead(const KernelAhead *ahead, size_t from, size_t to)
+{
+	for (size_t k = from; k < to; k++)
+	{
+		const float *row = ahead->rows + ahead->entries[k].index * ahead->stride;
+
+		for (size_t j = 0; j < ahead->stride; j += 16)
+			__builtin_prefetch(row + j, 0, 2);
+	}
+}
+
+#ifdef HALVES
+/* The half of a square on the diagonal that lies below its first half. */
+INLINE void
+HalfTile(float *c, size_t ldc, const float *x, size_t stride, size_t n)
+{
+	HalfVec		acc[LANES / 2];
+
+#pragma GCC unroll 16
+	for (int r = 0; r < LANES / 2; r++)
+		acc[r] = *(HalfVec *) (c + r * ldc);
+	for (size_t k = 0; k < n; k++)
+	{
+		HalfVec		xv = *(const HalfVec *) x;
+
+#pragma GCC unroll 16
+		for (int r = 0; r < LANES / 2; r++)
+			acc[r] = FMA_HALF(BROADCAST_HALF(x[r]), xv, acc[r]);
+		x += stride;
+	}
+#pragma GCC unroll 16
+	for (int r = 0; r < LANES / 2; r++)
+		*(HalfVec *) (c + r * ldc) = acc[r];
+}
+#endif
+
 TARGET static void
-SyrkSimd(float *a, size_t stride, size_t d, const float *panel, size_t n)
+SyrkSimd(float *a, size_t stride, size_t d, const float *panel, size_t n,
+		 const KernelAhead *ahead)
 {
 	for (size_t i = 0; i < d; i += TILE_ROWS)
+	{
+		if (ahead != NULL)
+			FetchAhead(ahead, ahead->n * i / d, ahead->n * (i + TILE_ROWS) / d);
+#ifdef HALVES
+		if (i % LANES != 0)
+		{
+			HalfTile(a + i * stride + i, stride, panel + i, stride, n);
+			TileStrip(a, stride, i, i + LANES / 2, d, panel, n, false);
+			continue;
+		}
+#endif
 		TileStrip(a, stride, i, i - i % LANES, d, panel, n, false);
+	}
 }
 
 /* ---- Gathering ---- */
 
 #define GATHER_COLS 4			/* vectors of a row taken together */
-#define PREFETCH_AHEAD 12		/* entries */
+#define PREFETCH_AHEAD 4		/* entries, from the second-level cache */
 
 INLINE void
 Prefetch(const float *row, size_t nbytes)
@@ -181,7 +242,7 @@ GatherStrip(const KernelGather *g, size_t j, bool scaled, bool bordered,
 		float	   *out = g->panel + k * g->stride + j;
 		Vec			target = BROADCAST(g->target[k]);
 
-		if (k + PREFETCH_AHEAD < g->ahead)
+		if (k + PREFETCH_AHEAD < g->n)
 			Prefetch(g->rows +
 					 g->entries[k + PREFETCH_AHEAD].index * g->stride + j,
 					 cols * sizeof(Vec));
@@ -322,6 +383,8 @@ Factor(KernelSystem *s, float *inverse, bool bordered)
 		float	   *square = s->a + i * stride + i;
 		float		floor[LANES];
 
+		if (s->poll != NULL && i % 256 == 0 && i > 0)
+			s->poll(s->arg);
 		for (int l = 0; l < LANES; l++)
 			floor[l] = square[l * stride + l] * (FLT_EPSILON * s->d);
 		for (int r = 0; r < LANES; r += TILE_ROWS)
@@ -389,6 +452,10 @@ SolveSimd(KernelSystem *s)
 {
 	float	   *inverse = s->scratch;
 
+#ifdef SOLVE_SMALL
+	if (s->d <= SOLVE_SMALL)
+		return SOLVE_SMALL_BY(s);
+#endif
 	if (s->border != NULL)
 	{
 		if (!Factor(s, inverse, true) || !kernel_solve_corner(s))

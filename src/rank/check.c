@@ -288,6 +288,15 @@ CheckIsUsable(Relation index, Snapshot snapshot)
 						RelationGetRelationName(index))));
 }
 
+/* A regclass may be of a relation that is gone. */
+static const char *
+RelationName(Oid relation)
+{
+	const char *name = get_rel_name(relation);
+
+	return name != NULL ? name : psprintf("%u", relation);
+}
+
 /*
  * mf_index_check(index regclass) returns the number of rows found in the index,
  * or raises an error that says what is wrong with it.
@@ -307,7 +316,7 @@ mf_index_check(PG_FUNCTION_ARGS)
 	if (!OidIsValid(heap_oid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("relation %u is not an index", index_oid)));
+				 errmsg("\"%s\" is not an index", RelationName(index_oid))));
 	if (!object_ownercheck(RelationRelationId, heap_oid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(heap_oid));
 

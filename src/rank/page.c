@@ -119,8 +119,11 @@ topk_capacity(TopkGroup group)
 }
 
 /*
- * An empty page of the group.  Pages have no hole as far as WAL is concerned:
- * what is in use of the arrays is not in one piece.
+ * An empty page of the group.  Of a data page, the hints about killed entries
+ * are the "hole" in the middle that WAL leaves out of page images and clears
+ * when it changes a page: they are never right but where they were set.  Other
+ * than that pages have no hole, as what is in use of the arrays is not in one
+ * piece.
  */
 void
 topk_init_page(Page page, TopkGroup group)
@@ -134,6 +137,8 @@ topk_init_page(Page page, TopkGroup group)
 	opaque->capacity = topk_capacity(group);
 	opaque->next = InvalidBlockNumber;
 	opaque->page_id = TOPK_PAGE_ID;
+	if (opaque->capacity > 0 && TOPK_GROUP_KIND(group) < TOPK_DIRECTORY)
+		((PageHeader) page)->pd_lower = (char *) topk_parts(page).killed - (char *) page;
 }
 
 void
@@ -191,8 +196,59 @@ topk_add_item(Page page, const TopkItem *item)
 		parts.error[i] = item->scalars.error;
 	}
 	parts.tids[i] = item->tid;
-	parts.killed[i] = 0;
 	opaque->count++;
+}
+
+/* What relcache keeps for an index: the buffer that each block was last in */
+typedef struct BufferCache
+{
+	BlockNumber blocks;
+	Buffer		buffers[FLEXIBLE_ARRAY_MEMBER];
+} BufferCache;
+
+/* The place for a block's buffer, or NULL where none is to be had. */
+static Buffer *
+RecentBuffer(Relation index, BlockNumber block)
+{
+	BufferCache *cache = (BufferCache *) index->rd_amcache;
+
+	if (cache == NULL || block >= cache->blocks)
+	{
+		BlockNumber blocks = RelationGetNumberOfBlocks(index);
+
+		if (block >= blocks)
+			return NULL;
+		index->rd_amcache = NULL;
+		if (cache != NULL)
+			pfree(cache);
+		cache = MemoryContextAllocExtended(index->rd_indexcxt,
+										   offsetof(BufferCache, buffers) +
+										   mul_size(blocks, sizeof(Buffer)),
+										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+		cache->blocks = blocks;
+		index->rd_amcache = cache;
+	}
+	return &cache->buffers[block];
+}
+
+/*
+ * Pins a page, by the buffer that it was in the last time if it still is. That
+ * saves the look into the shared hash table of buffers, which costs a scan of
+ * many pages as much as reading them.
+ */
+Buffer
+topk_pin(Relation index, BlockNumber block)
+{
+	Buffer	   *recent = RecentBuffer(index, block);
+	Buffer		buffer;
+
+	if (recent != NULL && BufferIsValid(*recent) &&
+		ReadRecentBuffer(index->rd_locator, MAIN_FORKNUM, block, *recent))
+		return *recent;
+	buffer = ReadBuffer(index, block);
+	if (recent != NULL)
+		*recent = buffer;
+	return buffer;
 }
 
 /* Reads and locks a page, and sees to it that it is one of ours. */

@@ -50,6 +50,9 @@
 #include "rank/topk.h"
 #include "rank/vector.h"
 
+/* A cache line, or less */
+#define PREFETCH_LINE		64
+
 #define FIRST_CANDIDATES	512
 #define GROWTH				4
 
@@ -95,11 +98,15 @@ typedef struct TopkScan
 	bool		sorted;			/* ranked pages are in order of their bounds */
 	Candidate  *page_heap;		/* if not: those yet to read, least first */
 	Size		page_heap_n;
+	Buffer		ahead;			/* pinned: the page to be read next */
 	CandidateSet candidates;
 
 	Candidate	last;			/* returned last, to be killed perhaps */
 	bool		has_last;
+	IndexTuple	no_values;		/* for index-only scans */
 } TopkScan;
+
+static void ReleaseAhead(TopkScan *state);
 
 IndexScanDesc
 topk_begin_scan(Relation index, int nkeys, int norderbys)
@@ -129,6 +136,7 @@ topk_rescan(IndexScanDesc scan, ScanKey keys, int nkeys,
 {
 	TopkScan   *state = (TopkScan *) scan->opaque;
 
+	ReleaseAhead(state);
 	MemoryContextReset(state->context);
 	memset(&state->started, 0, sizeof(TopkScan) - offsetof(TopkScan, started));
 	if (orderbys && scan->numberOfOrderBys > 0)
@@ -141,6 +149,7 @@ topk_end_scan(IndexScanDesc scan)
 {
 	TopkScan   *state = (TopkScan *) scan->opaque;
 
+	ReleaseAhead(state);
 	MemoryContextDelete(state->context);
 	pfree(state);
 }
@@ -304,6 +313,64 @@ NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
 	return true;
 }
 
+/*
+ * Pins the page that will be read next, and asks the processor to bring it
+ * nearer meanwhile: its pages lie anywhere in shared buffers, so the hardware
+ * does not foresee them.
+ */
+static void
+PinAhead(IndexScanDesc scan, TopkScan *state)
+{
+	BlockNumber block;
+	const char *page;
+
+	if (state->sorted)
+	{
+		PageList   *ranked = &state->lists[STAGE_RANKED];
+
+		if (state->next_page == ranked->n)
+			return;
+		block = ranked->pages[state->next_page].block;
+	}
+	else
+	{
+		if (state->page_heap_n == 0)
+			return;
+		block = state->page_heap[0].block;
+	}
+	state->ahead = topk_pin(scan->indexRelation, block);
+	page = BufferGetPage(state->ahead);
+	for (int i = 0; i < BLCKSZ; i += PREFETCH_LINE)
+		prefetch_memory(page + i);
+}
+
+static void
+ReleaseAhead(TopkScan *state)
+{
+	if (BufferIsValid(state->ahead))
+		ReleaseBuffer(state->ahead);
+	state->ahead = InvalidBuffer;
+}
+
+/* The ranked page, locked; and begins to fetch the one after it. */
+static Buffer
+TakePage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
+{
+	Buffer		buffer = state->ahead;
+
+	if (BufferIsValid(buffer) && BufferGetBlockNumber(buffer) == block)
+		state->ahead = InvalidBuffer;
+	else
+	{
+		ReleaseAhead(state);
+		buffer = topk_pin(scan->indexRelation, block);
+	}
+	PinAhead(scan, state);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	topk_check_page(scan->indexRelation, buffer);
+	return buffer;
+}
+
 /* The bounds of all entries of a ranked page. */
 static void
 ComputeBounds(const TopkScan *state, const TopkOpaque *opaque,
@@ -338,7 +405,7 @@ ComputeBounds(const TopkScan *state, const TopkOpaque *opaque,
 static void
 RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 {
-	Buffer		buffer = topk_read(scan->indexRelation, block, BUFFER_LOCK_SHARE);
+	Buffer		buffer = TakePage(scan, state, block);
 	Page		page = BufferGetPage(buffer);
 	TopkOpaque *opaque = TopkPageOpaque(page);
 	TopkParts	parts = topk_parts(page);
@@ -478,6 +545,7 @@ NextEntry(IndexScanDesc scan, TopkScan *state, Candidate *next)
 		if (state->stage == STAGE_RANKED ?
 			NextRanked(scan, state, next) : NextStreamed(scan, state, next))
 			return true;
+		ReleaseAhead(state);
 		state->stage++;
 		state->next_page = 0;
 		state->stream_next = state->stream_n = 0;
@@ -531,6 +599,28 @@ StoreValues(IndexScanDesc scan, TopkScan *state, const Candidate *entry)
 										 scan->numberOfOrderBys > 0);
 }
 
+/*
+ * A query that needs no column at all, count(*) say, may be planned as an
+ * index-only scan, which wants a tuple nonetheless: one of NULL will do.
+ */
+static void
+StoreTuple(IndexScanDesc scan, TopkScan *state)
+{
+	if (state->no_values == NULL)
+	{
+		Datum		value = (Datum) 0;
+		bool		isnull = true;
+
+		MemoryContext old = MemoryContextSwitchTo(state->context);
+
+		state->no_values = index_form_tuple(RelationGetDescr(scan->indexRelation),
+											&value, &isnull);
+		MemoryContextSwitchTo(old);
+	}
+	scan->xs_itup = state->no_values;
+	scan->xs_itupdesc = RelationGetDescr(scan->indexRelation);
+}
+
 bool
 topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 {
@@ -561,6 +651,8 @@ topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 		scan->xs_heaptid = state->last.tid;
 		scan->xs_recheck = false;
 		StoreValues(scan, state, &state->last);
+		if (scan->xs_want_itup)
+			StoreTuple(scan, state);
 	}
 	return found;
 }

@@ -38,6 +38,9 @@
  *
  *	 header | codes, in groups of 16 | norms | scales | errors | TIDs | killed | opaque
  *
+ * "Killed" are hints that a row is dead to everyone, a byte each, in the page's
+ * hole, which WAL neither logs nor keeps: any change of the page clears them.
+ *
  * The directory also is the free space map: an entry of group "free" is an
  * empty page for any group, and the flag ROOM says that a page is worth opening
  * again for its own group.  The meta page lists, for recently used groups, the
@@ -182,7 +185,7 @@ typedef struct TopkParts
 	float	   *scale;
 	float	   *error;
 	ItemPointerData *tids;
-	uint8	   *killed;			/* a hint: the row is dead to everyone */
+	uint8	   *killed;			/* hints: the row is dead to everyone */
 } TopkParts;
 
 /* An entry outside of a page */
@@ -210,6 +213,7 @@ extern TopkParts topk_parts(Page page);
 extern void topk_add_item(Page page, const TopkItem *item);
 extern void topk_check_page(Relation index, Buffer buffer);
 extern void topk_check_opclass(Relation index);
+extern Buffer topk_pin(Relation index, BlockNumber block);
 extern Buffer topk_read(Relation index, BlockNumber block, int lock);
 
 /* directory.c: pages for inserts, and reading the directory */

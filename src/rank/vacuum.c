@@ -53,7 +53,6 @@ MoveEntry(Page page, int from, int to)
 		parts.error[to] = parts.error[from];
 	}
 	parts.tids[to] = parts.tids[from];
-	parts.killed[to] = parts.killed[from];
 }
 
 /* Removes from a locked page the entries that `dead` says. */

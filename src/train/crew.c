@@ -52,6 +52,12 @@
 #define GRAMIAN_PARTS_BYTES (32 * 1024 * 1024)
 #define GRAMIAN_PART_ROWS 1024
 
+/*
+ * Shared memory that a parallel context and what comes with it take (its queues,
+ * the session's shared record types), 2.3 MB where seen.
+ */
+#define CONTEXT_RESERVE (4 * 1024 * 1024)
+
 /* What the processes share beside the big arrays. */
 typedef struct CrewShared
 {
@@ -157,17 +163,25 @@ MakeWorkspace(const AlsSpec *spec)
 
 /* ---- Work ---- */
 
+/*
+ * The error is wanted after the users' half, which ends an iteration; after
+ * the items' the penalty alone is, which costs no second look at the pairs.
+ */
 static void
 SolvePiece(CrewMember *member, MfSide side, uint32 number)
 {
+	const AlsSpec *spec = &member->shared->spec;
 	MfSide		other = MF_OTHER_SIDE(side);
+	AlsSums    *sums = &member->sums[side][number];
 	AlsBlock	block;
 
 	rating_matrix_block(member->matrix[side], number, &block);
 	if (als_solve_block(member->workspace, &member->side[side], &member->side[other],
-						member->shared->spec.alpha0 > 0 ? member->gramian[other] : NULL,
-						&block, &member->sums[side][number], Poll, NULL) != NUMERICS_OK)
+						spec->alpha0 > 0 ? member->gramian[other] : NULL,
+						&block, side == MF_USERS ? sums : NULL, Poll, NULL) != NUMERICS_OK)
 		pg_atomic_write_u32(&member->shared->diverged, 1);
+	if (side == MF_ITEMS)
+		sums->penalty = als_penalty(spec, &member->side[side], member->side[other].n, &block);
 }
 
 static void
@@ -317,6 +331,21 @@ Launch(Crew *crew, const AlsSpec *spec, int workers, dsm_segment *fileset_segmen
 						 "max_parallel_workers.")));
 }
 
+/*
+ * Is there room for a parallel context too? PostgreSQL raises an error where
+ * there is not, after everything of ours may just have fitted.
+ */
+static bool
+RoomForContext(void)
+{
+	BigArray	reserve;
+	bool		given = bigarray_alloc(&reserve, CONTEXT_RESERVE, true,
+									   CurrentMemoryContext);
+
+	bigarray_free(&reserve);
+	return given;
+}
+
 Crew *
 crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
 		   SharedFileSet *fileset, dsm_segment *fileset_segment)
@@ -335,7 +364,7 @@ crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
 	StateLayout(&crew->member, spec, crew->state.data);
 	crew->member.workspace = MakeWorkspace(spec);
 
-	if (workers > 0 && shared && ratings->shared)
+	if (workers > 0 && shared && ratings->shared && RoomForContext())
 		Launch(crew, spec, workers, fileset_segment);
 	else
 	{

@@ -52,7 +52,10 @@ extern AlsSide *crew_side(Crew *crew, MfSide side);
 /* The side's Gramian as of its last CREW_GRAMIAN: d x d. */
 extern const double *crew_gramian(const Crew *crew, MfSide side);
 
-/* The sums over the side's blocks as of its last CREW_SOLVE. */
+/*
+ * The sums over the side's blocks as of its last CREW_SOLVE: for the items the
+ * penalty alone.
+ */
 extern AlsSums crew_sums(const Crew *crew, MfSide side);
 
 /* Sends the workers home; the arrays stay. */

@@ -47,10 +47,10 @@ explicit()
 {
 	study explicit explicit "movielens movielens-sparse movielens-dense books-rated" "100 101 102" <<-'END'
 
-		factors => 1, regularization => 1e9, bias_regularization => 2
-		factors => 1, regularization => 1e9, bias_regularization => 3
-		factors => 1, regularization => 1e9, bias_regularization => 4
-		factors => 1, regularization => 1e9, bias_regularization => 6
+		factors => 1, regularization => 1e9, iterations => 50, bias_regularization => 2
+		factors => 1, regularization => 1e9, iterations => 50, bias_regularization => 3
+		factors => 1, regularization => 1e9, iterations => 50, bias_regularization => 4
+		factors => 1, regularization => 1e9, iterations => 50, bias_regularization => 6
 		regularization => 0.75 * {sd}
 		regularization => 1 * {sd}
 		regularization => 1.5 * {sd}

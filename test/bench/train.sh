@@ -181,7 +181,7 @@ echo 'seconds in each phase:'
 sed 's/^/  /' "$scratch/phases"
 sql -c "SELECT '  an iteration, the median: ' || round(percentile_cont(0.5) WITHIN GROUP (ORDER BY s)::numeric, 3) || ' s; '
 		|| round((percentile_cont(0.5) WITHIN GROUP (ORDER BY s) * 18e6 / min(ratings))::numeric, 3) || ' s per 18 million ratings'
-	FROM (SELECT seconds - lag(seconds) OVER (ORDER BY iteration) AS s, m.ratings
+	FROM (SELECT h.seconds - lag(h.seconds) OVER (ORDER BY h.iteration) AS s, m.ratings
 		FROM mf_history h JOIN mf_models m USING (schema, model) WHERE model = 'bench') i"
 most=$(sort -n "$scratch/threads" | tail -n 1)
 echo "threads of a process at most: ${most:-not seen (another machine?)}"

@@ -183,6 +183,25 @@ TestHugeRow(size_t n, bool implicit)
 	problem_free(p);
 }
 
+/* So many factors that OpenBLAS is chosen, and one call of it would be long. */
+static void
+TestManyFactors(int factors)
+{
+	AlsSpec		spec = {.factors = factors,.biased = true,.mean = 2.75,
+	.regularization = 0.1,.reg_exponent = 1.0,.bias_regularization = 1.0};
+	Problem    *p = problem_make(&spec, 2, 700, 0.5);
+	AlsWorkspace *ws = Workspace(&spec);
+	AlsBlock	block = {0, 2, p->offset[0], p->entries[0]};
+	PollLog		log = {0};
+
+	check(als_solve_block(ws, &p->side[0], &p->side[1], NULL, &block, NULL,
+						  Poll, &log) == NUMERICS_OK &&
+		  naive_residual(p, 0, 1) < 1e-5, "%d factors are solved", factors);
+	check(log.calls >= 2 * factors / 256, "polling %ld times", log.calls);
+	free(ws);
+	problem_free(p);
+}
+
 /* ---- Failure ---- */
 
 /* One user with the entries given, all items' vectors in `q`. */
@@ -250,5 +269,7 @@ test_als_limits(void)
 	TestHugeRow(4097, true);
 	TestHugeRow(3000000, false);
 	TestHugeRow(3000000, true);
+	TestManyFactors(1000);
+	TestManyFactors(ALS_MAX_FACTORS);
 	TestFailures();
 }

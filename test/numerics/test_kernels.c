@@ -135,14 +135,18 @@ Gather(const Kernel *kernel, const Case *c, Outcome *out)
 {
 	KernelGather gather = {
 		.rows = c->rows,.stride = c->d,.d = c->d,
-		.entries = c->entries,.n = c->n,.ahead = c->n,
+		.entries = c->entries,.n = c->n,
 		.scale = c->scaled ? c->scale : NULL,.target = c->target,
 		.panel = out->panel,.rhs = out->rhs,
 		.border = c->bordered ? out->border : NULL,
 	};
 
+	KernelAhead ahead = {
+		.rows = c->rows,.stride = c->d,.entries = c->entries,.n = c->n,
+	};
+
 	kernel->gather(&gather);
-	kernel->syrk(out->a, c->d, c->d, out->panel, c->n);
+	kernel->syrk(out->a, c->d, c->d, out->panel, c->n, c->scaled ? NULL : &ahead);
 }
 
 static void

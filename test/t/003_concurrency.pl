@@ -25,6 +25,7 @@ restart_after_crash = on
 autovacuum = off
 log_lock_waits = on
 deadlock_timeout = 10ms
+max_prepared_transactions = 2
 });
 $node->start;
 
@@ -116,6 +117,24 @@ is( $node->safe_psql('postgres', q{SELECT count(*) FROM mf_models WHERE model = 
 	0, 'the new model is not there yet');
 
 is(model_print($node, 'films'), $before, 'readers see the old model, without waiting');
+
+# Two-phase commit: until then the old model and its name are kept.
+$node->safe_psql(
+	'postgres', q{
+	BEGIN;
+	SELECT mf_train('ratings', model => 'beside', factors => 3, iterations => 1, verbose => false);
+	PREPARE TRANSACTION 'night';
+});
+is($node->safe_psql('postgres', q{SELECT factors FROM mf_models WHERE model = 'beside'}),
+	64, 'a prepared training is not seen');
+($status, $out, $err) = $node->psql('postgres',
+	q{SELECT mf_train('ratings', model => 'beside', factors => 2, iterations => 1)});
+like($err, qr/ERROR:  model "public\.beside" is being trained or dropped/,
+	'and keeps others from training the model');
+$node->safe_psql('postgres', q{COMMIT PREPARED 'night'});
+is( $node->safe_psql('postgres',
+		q{SELECT m.factors, min(cardinality(i.factors)), max(cardinality(i.factors)) FROM mf_models m, beside_items i WHERE model = 'beside' GROUP BY 1}),
+	'3|3|3', 'until it is committed');
 
 # Rows come and go in the rating table meanwhile.
 $node->safe_psql('postgres',

@@ -63,7 +63,7 @@ my $rmse = q{
 
 # So regularized, vectors are zero, and the biases have their optimum alone. They
 # are given the lambda_b that is best for them on these very splits.
-my $biases_alone = 'factors => 1, regularization => 1e9';
+my $biases_alone = 'factors => 1, regularization => 1e9, iterations => 50';
 my @bias_regularizations = (2, 2.5, 3, 4);
 my @salts = (1 .. 5);
 

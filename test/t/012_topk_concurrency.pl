@@ -1,0 +1,150 @@
+# The index topk under concurrent writers, readers and vacuums, and scans that
+# outlast changes.
+use strict;
+use warnings;
+
+use File::Basename;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use lib dirname(__FILE__);
+use FactorTest;
+use TopkTest;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "autovacuum = off\nmax_parallel_workers_per_gather = 0\n");
+$node->start;
+topk_functions($node);
+$node->safe_psql('postgres', q{
+	SELECT setseed(0.5);
+	CREATE TABLE t (id serial, v real[]);
+	INSERT INTO t (v) SELECT topk_vector(8, 0.05) FROM generate_series(1, 5000) i;
+	CREATE INDEX t_v ON t USING topk (v);
+});
+
+# A reader compares within one snapshot, so whatever others do, the index and
+# the table must agree to the row.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION compare() RETURNS void LANGUAGE plpgsql AS $$
+	DECLARE failure text;
+	BEGIN
+		failure := topk_differs('t', ('{<=>,<#>,<->}'::text[])[1 + floor(random() * 3)::int],
+			topk_vector(8, 0), (ARRAY[1, 10, 100, NULL])[1 + floor(random() * 4)::int]);
+		IF failure IS NOT NULL THEN
+			RAISE EXCEPTION 'index and table differ: %', failure;
+		END IF;
+	END $$;
+});
+
+my $start = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT compare(); COMMIT;';
+$node->pgbench(
+	'--no-vacuum --client=6 --transactions=150',
+	0,
+	[qr/processed: 900\/900/],
+	[qr/^$/],
+	'readers, writers and vacuums',
+	{
+		'012_reader@4' => $start,
+		'012_insert@3' =>
+		  q{INSERT INTO t (v) SELECT topk_vector(8, 0.05) FROM generate_series(1, 50);},
+		'012_update@2' =>
+		  q{\set part random(0, 99)
+			UPDATE t SET v = topk_vector(8, 0.05) WHERE id IN (SELECT id FROM t WHERE id % 100 = :part FOR UPDATE SKIP LOCKED);},
+		'012_delete@2' =>
+		  q{\set part random(0, 99)
+			DELETE FROM t WHERE id IN (SELECT id FROM t WHERE id % 100 = :part FOR UPDATE SKIP LOCKED);},
+		'012_abort@1' =>
+		  q{BEGIN; INSERT INTO t (v) SELECT topk_vector(8, 0.05) FROM generate_series(1, 50); ROLLBACK;},
+		'012_vacuum@1' => q{VACUUM t;},
+		'012_check@1' => q{SELECT mf_index_check('t_v');},
+	});
+is($node->safe_psql('postgres', q{SELECT mf_index_check('t_v') = count(*) FROM t}), 't', 'the index is whole');
+is($node->safe_psql('postgres', q{SELECT compare()}), '', 'and right');
+
+# Builds beside writers.
+$node->safe_psql('postgres', 'DROP INDEX t_v');
+my $writer = session_start($node, 'writer', q{
+	DO $$ BEGIN FOR i IN 1 .. 300 LOOP
+		INSERT INTO t (v) SELECT topk_vector(8, 0.05) FROM generate_series(1, 20);
+		UPDATE t SET v = topk_vector(8, 0.05) WHERE id % 200 = i % 200;
+		COMMIT;
+	END LOOP; END $$});
+wait_for($node, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'writer')}, 'the writer');
+$node->safe_psql('postgres', 'CREATE INDEX CONCURRENTLY t_v ON t USING topk (v)');
+is($node->safe_psql('postgres', q{SELECT mf_index_check('t_v') > 0}), 't', 'built beside a writer');
+$node->safe_psql('postgres', 'REINDEX INDEX CONCURRENTLY t_v');
+is($node->safe_psql('postgres', q{SELECT mf_index_check('t_v') > 0}), 't', 'built again beside a writer');
+is(session_end($writer), '', 'the writer goes on');
+is($node->safe_psql('postgres', q{SELECT mf_index_check('t_v') = count(*) FROM t}), 't', 'the index is whole');
+is($node->safe_psql('postgres', q{SELECT compare()}), '', 'and right');
+
+# A cursor goes on after what it will return has been deleted, vacuumed as far
+# as may be, and its pages filled with other rows.
+$node->safe_psql('postgres', q{
+	DROP TABLE t;
+	CREATE TABLE t (id int, v real[]);
+	INSERT INTO t SELECT i, topk_vector(8, 0.05) FROM generate_series(1, 20000) i;
+	CREATE INDEX t_v ON t USING topk (v);
+	CREATE EXTENSION dblink;
+});
+foreach my $op ('<=>', '<#>', '<->')
+{
+	my $connection = $node->connstr('postgres') =~ s/'/''/gr;
+	my $result = $node->safe_psql('postgres', qq{
+		BEGIN ISOLATION LEVEL REPEATABLE READ;
+		SET enable_seqscan = off;
+		SET enable_sort = off;
+		CREATE TEMP TABLE seen (id int, d float8);
+		CREATE TEMP TABLE expected ON COMMIT DROP AS SELECT id, v $op '{1,2,3,4,5,6,7,8}' AS d FROM t;
+		DECLARE c CURSOR FOR SELECT id, v $op '{1,2,3,4,5,6,7,8}' AS d FROM t ORDER BY d;
+		DO \$\$
+		DECLARE r record; previous float8 := '-Infinity'; n int := 0;
+			c CONSTANT refcursor := 'c';
+		BEGIN
+			LOOP
+				FETCH c INTO r;
+				EXIT WHEN NOT FOUND;
+				IF r.d < previous THEN RAISE 'out of order'; END IF;
+				previous := coalesce(r.d, 'NaN');
+				INSERT INTO seen VALUES (r.id, r.d);
+				n := n + 1;
+				IF n IN (5, 1000, 5000) THEN
+					PERFORM dblink_exec('$connection', 'DELETE FROM t WHERE id % 3 = ' || n % 3);
+					PERFORM dblink_exec('$connection', 'VACUUM t');
+					PERFORM dblink_exec('$connection', 'INSERT INTO t SELECT -1, topk_vector(8, 0) FROM generate_series(1, 3000)');
+				END IF;
+			END LOOP;
+		END \$\$;
+		SELECT count(*), (SELECT count(*) FROM (TABLE seen EXCEPT ALL TABLE expected) x),
+			(SELECT count(*) FROM (TABLE expected EXCEPT ALL TABLE seen) x),
+			(SELECT count(*) FROM seen) = (SELECT count(*) FROM expected)
+		FROM seen;
+		DROP TABLE seen;
+		COMMIT;
+	});
+	like($result, qr/^\d+\|0\|0\|t$/m, "a cursor by $op outlasts deletes, vacuums and inserts");
+	$node->safe_psql('postgres', q{
+		DELETE FROM t WHERE id = -1;
+		VACUUM t;
+		INSERT INTO t SELECT i, topk_vector(8, 0.05) FROM generate_series(1, 15000) i;
+	});
+	is($node->safe_psql('postgres', q{SELECT mf_index_check('t_v') = count(*) FROM t}), 't', 'the index is whole');
+}
+
+# Cancelled, a scan stops at once: here one that looks for more than there is.
+$node->safe_psql('postgres', q{
+	INSERT INTO t SELECT i, topk_vector(8, 0) FROM generate_series(1, 100000) i});
+my $scan = session_start($node, 'scanner',
+	q{SET enable_seqscan = off; SET enable_sort = off; SET work_mem = '64kB';
+	  SELECT count(*) FROM generate_series(1, 1000) g,
+		LATERAL (SELECT id FROM t ORDER BY v <=> ARRAY[g,1,1,1,1,1,1,1]::real[] OFFSET 90000) s});
+wait_for($node,
+	q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'scanner' AND state = 'active'
+		AND query_start < clock_timestamp() - interval '500 ms')}, 'the scan');
+$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'scanner'});
+like(session_end($scan), qr/canceling statement due to user request/, 'a scan can be cancelled');
+
+$node->stop;
+done_testing();
