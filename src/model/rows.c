@@ -246,6 +246,7 @@ struct ModelReader
 	Model	   *model;
 	ModelSide  *side;
 	MemoryContext context;		/* of one row */
+	MemoryContext scan_context; /* of the scan: it allocates as it goes */
 	KeyScan		key_scan;		/* unless row security applies */
 };
 
@@ -256,6 +257,7 @@ model_reader_begin(Model *model, MfSide which)
 
 	reader->model = model;
 	reader->side = &model->side[which];
+	reader->scan_context = CurrentMemoryContext;
 	reader->context = AllocSetContextCreate(CurrentMemoryContext, "factor model reader",
 											ALLOCSET_SMALL_SIZES);
 	if (!reader->side->access_checked)
@@ -278,7 +280,10 @@ model_reader_fetch(ModelReader *reader, Datum id, ModelEntity *entity)
 		found = FetchBySql(reader->model, side, id, entity);
 	else
 	{
+		/* Dead index entries, for instance, it remembers to its end. */
+		MemoryContextSwitchTo(reader->scan_context);
 		found = FindKey(side, &reader->key_scan, id);
+		MemoryContextSwitchTo(reader->context);
 		if (found)
 		{
 			Datum		bias;

@@ -53,7 +53,6 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
@@ -75,13 +74,14 @@ enum
 
 #define TRAIN_NARGS 16
 
-/* The columns of a side's rows, here and as SQL sees them under NEW_ROWS. */
+/* Vectors that one INSERT writes into a copy. */
+#define INSERT_ROWS 500
+
+/* The columns of a side's rows. */
 enum
 {
 	ROW_ID, ROW_BIAS, ROW_FACTORS, ROW_ERROR, ROW_RATINGS, ROW_SUM, ROW_NATTS
 };
-
-#define NEW_ROWS "mf_new_vectors"
 
 /* One side: where it is solved, where its vectors go, and the last of them. */
 typedef struct ShardedSide
@@ -571,7 +571,7 @@ Summarize(Sharded *sharded, ShardedSide *side, uint32 others)
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
 		side->n++;
-		/* No vector: none of the row's ratings met one of the other side. */
+		/* No vector: none of the row's ratings met one; RunHalf complains. */
 		if (slot->tts_isnull[ROW_FACTORS] || slot->tts_isnull[ROW_BIAS])
 			continue;
 		ratings += DatumGetInt64(slot->tts_values[ROW_RATINGS]);
@@ -590,40 +590,98 @@ Summarize(Sharded *sharded, ShardedSide *side, uint32 others)
 	return ratings;
 }
 
+/* A statement that inserts `n` vectors, given as parameters. */
+static SPIPlanPtr
+PrepareInsert(const ShardedSide *side, Oid copy, int n)
+{
+	Oid			types[3 * INSERT_ROWS];
+	StringInfoData sql;
+	SPIPlanPtr	plan;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "INSERT INTO %s (%s, bias, factors) VALUES ",
+					 RelationName(copy), quote_identifier(side->key.column));
+	for (int k = 0; k < n; k++)
+	{
+		appendStringInfo(&sql, "%s($%d, $%d, $%d)", k == 0 ? "" : ", ",
+						 3 * k + 1, 3 * k + 2, 3 * k + 3);
+		types[3 * k] = side->key.type;
+		types[3 * k + 1] = FLOAT4OID;
+		types[3 * k + 2] = FLOAT4ARRAYOID;
+	}
+	plan = SPI_prepare(sql.data, 3 * n, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
+	pfree(sql.data);
+	return plan;
+}
+
+/*
+ * Writes a side's rows into one copy. Many rows a statement, as parameters:
+ * plain enough for whatever the copy is, and sent in batches where it is remote.
+ */
+static void
+WriteCopy(const ShardedSide *side, Oid copy)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(side->desc, &TTSOpsMinimalTuple);
+	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
+												"mf_train_sharded batch",
+												ALLOCSET_DEFAULT_SIZES);
+	Datum		values[3 * INSERT_ROWS];
+	SPIPlanPtr	plan = NULL;
+	int			planned = 0;
+	uint64		written = 0;
+	int16		typlen;
+	bool		typbyval;
+
+	get_typlenbyval(side->key.type, &typlen, &typbyval);
+	tuplestore_rescan(side->rows);
+	for (uint32 from = 0; from < side->n; from += planned)
+	{
+		int			n = (int) Min(side->n - from, INSERT_ROWS);
+		MemoryContext outer = MemoryContextSwitchTo(batch);
+
+		for (int k = 0; k < n; k++)
+		{
+			if (!tuplestore_gettupleslot(side->rows, true, false, slot))
+				elog(ERROR, "row %u of a side is missing", from + k);
+			slot_getallattrs(slot);
+			values[3 * k] = datumCopy(slot->tts_values[ROW_ID], typbyval, typlen);
+			values[3 * k + 1] = slot->tts_values[ROW_BIAS];
+			values[3 * k + 2] = datumCopy(slot->tts_values[ROW_FACTORS], false, -1);
+		}
+		MemoryContextSwitchTo(outer);
+		if (plan == NULL || n != planned)
+			plan = PrepareInsert(side, copy, n);
+		planned = n;
+		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not write vectors to \"%s\"", get_rel_name(copy));
+		written += SPI_processed;
+		MemoryContextReset(batch);
+	}
+	MemoryContextDelete(batch);
+	ExecDropSingleTupleTableSlot(slot);
+	if (written != side->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not write all vectors to \"%s\"", get_rel_name(copy)),
+				 errdetail("Of %u vectors, %llu were written.", side->n,
+						   (unsigned long long) written)));
+}
+
 /* Writes a side's rows into all its copies. */
 static void
-WriteCopies(ShardedSide *side)
+WriteCopies(const ShardedSide *side)
 {
-	EphemeralNamedRelation enr;
-
-	SPI_connect();
-	enr = palloc0(sizeof(EphemeralNamedRelationData));
-	enr->md.name = NEW_ROWS;
-	enr->md.reliddesc = InvalidOid;
-	enr->md.tupdesc = side->desc;
-	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
-	enr->md.enrtuples = side->n;
-	enr->reldata = side->rows;
-	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the rows of a side");
 	for (int k = 0; k < side->ncopies; k++)
 	{
-		char	   *name = RelationName(side->copies[k]);
-
-		if (SPI_execute(psprintf("TRUNCATE %s", name), false, 0) != SPI_OK_UTILITY ||
-			SPI_execute(psprintf("INSERT INTO %s (%s, bias, factors) "
-								 "SELECT id, bias, factors FROM " NEW_ROWS,
-								 name, quote_identifier(side->key.column)),
-						false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not write vectors to %s", name);
-		if (SPI_processed != side->n)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("could not write all vectors to %s", name),
-					 errdetail("Of %u vectors, %llu were written.", side->n,
-							   (unsigned long long) SPI_processed)));
+		SPI_connect();
+		if (SPI_execute(psprintf("TRUNCATE %s", RelationName(side->copies[k])),
+						false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not empty \"%s\"", get_rel_name(side->copies[k]));
+		WriteCopy(side, side->copies[k]);
+		SPI_finish();
 	}
-	SPI_finish();
 }
 
 static void
