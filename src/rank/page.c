@@ -5,6 +5,7 @@
 
 #include "catalog/pg_type.h"
 #include "storage/bufpage.h"
+#include "storage/shmem.h"
 #include "utils/rel.h"
 
 #include "compat.h"

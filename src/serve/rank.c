@@ -40,6 +40,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

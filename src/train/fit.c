@@ -18,6 +18,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "storage/shmem.h"
 
 #include "train/fit.h"
 #include "train/progress.h"

@@ -34,6 +34,7 @@
 #include "common/hashfn.h"
 #include "lib/rbtree.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
