@@ -324,6 +324,7 @@ PinAhead(IndexScanDesc scan, TopkScan *state)
 {
 	BlockNumber block;
 	const char *page;
+	int			end;
 
 	if (state->sorted)
 	{
@@ -341,7 +342,11 @@ PinAhead(IndexScanDesc scan, TopkScan *state)
 	}
 	state->ahead = topk_pin(scan->indexRelation, block);
 	page = BufferGetPage(state->ahead);
-	for (int i = 0; i < BLCKSZ; i += PREFETCH_LINE)
+	prefetch_memory(page);
+	prefetch_memory(page + BLCKSZ - sizeof(TopkOpaque));
+	end = TOPK_CONTENTS + topk_capacity(TOPK_GROUP(TOPK_CODED, state->query_length, 0)) *
+		(code_bytes(state->query_length) + sizeof(CodeScalars));
+	for (int i = TOPK_CONTENTS; i < end; i += PREFETCH_LINE)
 		prefetch_memory(page + i);
 }
 
