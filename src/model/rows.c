@@ -245,6 +245,7 @@ struct ModelReader
 {
 	Model	   *model;
 	ModelSide  *side;
+	MemoryContext scan_context; /* lives as long as the reader */
 	MemoryContext context;		/* of one row */
 	KeyScan		key_scan;		/* unless row security applies */
 };
@@ -256,6 +257,7 @@ model_reader_begin(Model *model, MfSide which)
 
 	reader->model = model;
 	reader->side = &model->side[which];
+	reader->scan_context = CurrentMemoryContext;
 	reader->context = AllocSetContextCreate(CurrentMemoryContext, "factor model reader",
 											ALLOCSET_SMALL_SIZES);
 	if (!reader->side->access_checked)
@@ -273,22 +275,27 @@ model_reader_fetch(ModelReader *reader, Datum id, ModelEntity *entity)
 	bool		found;
 
 	MemoryContextReset(reader->context);
-	old = MemoryContextSwitchTo(reader->context);
 	if (side->row_security)
-		found = FetchBySql(reader->model, side, id, entity);
-	else
 	{
-		found = FindKey(side, &reader->key_scan, id);
-		if (found)
-		{
-			Datum		bias;
-			Datum		factors;
+		old = MemoryContextSwitchTo(reader->context);
+		found = FetchBySql(reader->model, side, id, entity);
+		MemoryContextSwitchTo(old);
+		return found;
+	}
 
-			ReadSlot(side, reader->key_scan.slot, &bias, &factors);
-			entity->bias = DatumGetFloat4(bias);
-			entity->nfactors = reader->model->record.factors;
-			entity->factors = model_factors(reader->model, side, factors);
-		}
+	/* Not in the row's context: the index keeps what it allocates to its end. */
+	old = MemoryContextSwitchTo(reader->scan_context);
+	found = FindKey(side, &reader->key_scan, id);
+	MemoryContextSwitchTo(reader->context);
+	if (found)
+	{
+		Datum		bias;
+		Datum		factors;
+
+		ReadSlot(side, reader->key_scan.slot, &bias, &factors);
+		entity->bias = DatumGetFloat4(bias);
+		entity->nfactors = reader->model->record.factors;
+		entity->factors = model_factors(reader->model, side, factors);
 	}
 	MemoryContextSwitchTo(old);
 	return found;
