@@ -245,8 +245,8 @@ struct ModelReader
 {
 	Model	   *model;
 	ModelSide  *side;
+	MemoryContext scan_context; /* lives as long as the reader */
 	MemoryContext context;		/* of one row */
-	MemoryContext scan_context; /* of the scan: it allocates as it goes */
 	KeyScan		key_scan;		/* unless row security applies */
 };
 
@@ -275,25 +275,27 @@ model_reader_fetch(ModelReader *reader, Datum id, ModelEntity *entity)
 	bool		found;
 
 	MemoryContextReset(reader->context);
-	old = MemoryContextSwitchTo(reader->context);
 	if (side->row_security)
-		found = FetchBySql(reader->model, side, id, entity);
-	else
 	{
-		/* Dead index entries, for instance, it remembers to its end. */
-		MemoryContextSwitchTo(reader->scan_context);
-		found = FindKey(side, &reader->key_scan, id);
-		MemoryContextSwitchTo(reader->context);
-		if (found)
-		{
-			Datum		bias;
-			Datum		factors;
+		old = MemoryContextSwitchTo(reader->context);
+		found = FetchBySql(reader->model, side, id, entity);
+		MemoryContextSwitchTo(old);
+		return found;
+	}
 
-			ReadSlot(side, reader->key_scan.slot, &bias, &factors);
-			entity->bias = DatumGetFloat4(bias);
-			entity->nfactors = reader->model->record.factors;
-			entity->factors = model_factors(reader->model, side, factors);
-		}
+	/* Not in the row's context: the index keeps what it allocates to its end. */
+	old = MemoryContextSwitchTo(reader->scan_context);
+	found = FindKey(side, &reader->key_scan, id);
+	MemoryContextSwitchTo(reader->context);
+	if (found)
+	{
+		Datum		bias;
+		Datum		factors;
+
+		ReadSlot(side, reader->key_scan.slot, &bias, &factors);
+		entity->bias = DatumGetFloat4(bias);
+		entity->nfactors = reader->model->record.factors;
+		entity->factors = model_factors(reader->model, side, factors);
 	}
 	MemoryContextSwitchTo(old);
 	return found;

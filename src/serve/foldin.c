@@ -1,13 +1,13 @@
 /*
  * foldin.c: mf_fold_in(): an aggregate that makes a vector of rows.
  *
- * The state is a basket (basket.h), made with the first row that counts; which
- * model is meant is settled by it. A model may change between rows only where
- * the query's snapshot does, which it does not, so the basket's model is merely
- * opened again where the cache had to let it go.
+ * The state is a basket (basket.h), made with the first row that counts, which
+ * also settles what model is meant. The transition and the final function each
+ * keep a model open for the query (model_cache_open), which is the same one,
+ * since both see one snapshot.
  *
  * There is no combine function: the work is one system to solve for each group,
- * and rows are collected at some tens of nanoseconds each.
+ * and collecting a row is little beside reading it.
  */
 #include "postgres.h"
 

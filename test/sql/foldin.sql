@@ -252,6 +252,13 @@ UNION ALL SELECT pg_typeof(item) FROM mf_explain('7', '3', 1);
 SELECT * FROM mf_explain(7, 3, -1);
 SELECT * FROM mf_explain(7, 3, NULL);
 
+-- Items whose rows were replaced lately: dead entries in the index are met.
+UPDATE films_items SET ratings = ratings + 1;
+UPDATE films_items SET ratings = ratings - 1;
+SELECT bool_and(near(l.score, s.score)) FROM films_users u, mf_topk(u.user_id, 300, 'films') s,
+	mf_topk(u.user_id, 300, 'films', live => true) l WHERE l.item = s.item;
+SELECT count(*) FROM films_users u, mf_topk(u.user_id, 30, 'films', candidates => ARRAY(SELECT generate_series(1, 30))) s;
+
 -- Nothing is written.
 BEGIN READ ONLY;
 SELECT count(*) FROM mf_topk(7, 3, live => true), mf_topk_for(ARRAY[3]), mf_explain(7, 3, 2);
