@@ -401,3 +401,42 @@ CREATE FUNCTION mf_similar_users(to_user anycompatible, k integer, user_type any
 	AS 'MODULE_PATHNAME', 'mf_similar_users_witness' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_users(anycompatible, integer, anycompatible, text) IS
 	'mf_similar_users for ids of other types: user_type is a NULL of the type of the ids';
+
+-- ---------------------------------------------------------------------------
+-- Everyone at once
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_topk_all(k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(integer, text, boolean) IS
+	'what mf_topk gives for every user of the model, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users bigint[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(bigint[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users uuid[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id uuid, item uuid, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(uuid[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users text[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id text, item text, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(text[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users anyarray, item_type anycompatible, k integer DEFAULT 10,
+	model text DEFAULT NULL, exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id anyelement, item anycompatible, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(anyarray, anycompatible, integer, text, boolean) IS
+	'mf_topk_all for ids of other types: item_type is a NULL of the type that item is to have';

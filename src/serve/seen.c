@@ -78,9 +78,8 @@ SourceColumn(Oid relid, const char *column, const ModelKey *key)
 	return attno;
 }
 
-/* Can the source be read? Errors if only the right is missing. */
-static bool
-CheckSource(const Model *model, bool *noticed)
+bool
+seen_can_read(const Model *model, bool *noticed)
 {
 	const ModelRecord *record = &model->record;
 	Oid			schema = get_namespace_oid(record->source_schema, true);
@@ -208,7 +207,7 @@ seen_read(const Model *model, Datum user, SeenItems *seen, bool *noticed)
 	SeenReceiver receiver;
 
 	memset(seen, 0, sizeof(*seen));
-	if (!CheckSource(model, noticed))
+	if (!seen_can_read(model, noticed))
 		return;
 
 	memset(&receiver, 0, sizeof(receiver));

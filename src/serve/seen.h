@@ -24,6 +24,12 @@ typedef struct SeenItems
  */
 extern void seen_read(const Model *model, Datum user, SeenItems *seen, bool *noticed);
 
+/*
+ * Can the source be read? A NOTICE as above where it is gone, an error where
+ * only the right is missing.
+ */
+extern bool seen_can_read(const Model *model, bool *noticed);
+
 /* Is the item among them? A RankSkip; `arg` is the SeenItems. */
 extern bool seen_skip(void *arg, Datum id);
 

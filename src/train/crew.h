@@ -55,6 +55,9 @@ extern const double *crew_gramian(const Crew *crew, MfSide side);
 /* The sums over the side's blocks as of its last CREW_SOLVE. */
 extern AlsSums crew_sums(const Crew *crew, MfSide side);
 
+/* Loads OpenBLAS in this process, or errors with a hint. */
+extern void crew_load_blas(void);
+
 /* Sends the workers home; the arrays stay. */
 extern void crew_end(Crew *crew);
 
