@@ -14,8 +14,8 @@ RANK = vector operators topk page directory build insert candidates scan \
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows scan
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	read options progress crew fit train
-SERVE = ids call predict rank seen topk similar pairs everyone topk_all
+	read options progress crew warm fit train
+SERVE = ids call predict rank seen topk similar pairs everyone topk_all refresh
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \
