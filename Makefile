@@ -8,15 +8,16 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86
+	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 topall
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
-	recent rows gramian
+	recent rows gramian scan
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	read options progress crew fit train sharded
-SERVE = ids call predict rank idset basket seen diversify recommend topk \
-	explain foldin similar solve_state solve
+	read options progress crew warm fit train sharded
+SERVE = ids call predict rank idlist basket seen diversify recommend topk \
+	explain foldin similar solve_state solve \
+	pairs everyone topk_all refresh
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \

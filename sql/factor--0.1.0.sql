@@ -745,3 +745,90 @@ CREATE FUNCTION mf_similar_users(to_user anycompatible, k integer, user_type any
 	AS 'MODULE_PATHNAME', 'mf_similar_users_witness' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_users(anycompatible, integer, anycompatible, text) IS
 	'mf_similar_users for ids of other types: user_type is a NULL of the type of the ids';
+
+-- ---------------------------------------------------------------------------
+-- Everyone at once
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_topk_all(k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(integer, text, boolean) IS
+	'what mf_topk gives for every user of the model, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users bigint[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(bigint[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users uuid[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id uuid, item uuid, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(uuid[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users text[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id text, item text, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(text[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users anyarray, item_type anycompatible, k integer DEFAULT 10,
+	model text DEFAULT NULL, exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id anyelement, item anycompatible, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(anyarray, anycompatible, integer, text, boolean) IS
+	'mf_topk_all for ids of other types: item_type is a NULL of the type that item is to have';
+
+-- ---------------------------------------------------------------------------
+-- Keeping up between trainings
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_retrain(
+	model text DEFAULT NULL,
+	iterations integer DEFAULT 15,
+	tolerance double precision DEFAULT 0.001,
+	verbose boolean DEFAULT true,
+	OUT model text,
+	OUT users bigint,
+	OUT items bigint,
+	OUT ratings bigint,
+	OUT iterations integer,
+	OUT error double precision,
+	OUT seconds double precision)
+	AS 'MODULE_PATHNAME', 'mf_retrain' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_retrain(text, integer, double precision, boolean) IS
+	'trains a model again with the options it has, from the vectors it has, until the objective hardly falls';
+
+CREATE FUNCTION mf_refresh(model text DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text) IS
+	'solves anew what has other ratings than the model knows, adds what is new and removes what is gone';
+
+CREATE FUNCTION mf_refresh(model text, users bigint[], items bigint[] DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text, bigint[], bigint[]) IS
+	'solves the users and items anew from their ratings as they are now, adds or removes them';
+
+CREATE FUNCTION mf_refresh(model text, users uuid[], items uuid[] DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text, uuid[], uuid[]) IS
+	'solves the users and items anew from their ratings as they are now, adds or removes them';
+
+CREATE FUNCTION mf_refresh(model text, users text[], items text[] DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text, text[], text[]) IS
+	'solves the users and items anew from their ratings as they are now, adds or removes them';

@@ -116,6 +116,13 @@ typedef void (*ModelRowGetter) (void *arg, uint32 k, ModelRow *row);
 extern void model_write_side(ModelTarget *target, MfSide side, int factors,
 							 uint32 n, ModelRowGetter get, void *arg);
 
+/* Inserts or updates n rows of a model that is there, and leaves the others. */
+extern void model_write_rows(ModelTarget *target, MfSide side, int factors,
+							 uint32 n, ModelRowGetter get, void *arg);
+
+/* Deletes the rows with these ids. */
+extern void model_delete_rows(ModelTarget *target, MfSide side, uint32 n, Datum *ids);
+
 /*
  * Makes the indexes that rank the items, by factors and, for a biased model, by
  * (bias || factors), where they are not there already.
@@ -125,6 +132,9 @@ extern void model_write_indexes(ModelTarget *target, bool biased);
 /* Writes the row of mf_models and the rows of mf_history. */
 extern void model_write_record(ModelTarget *target, const ModelRecord *record,
 							   int niterations, const ModelIteration *iterations);
+
+/* Updates counts and Gramians in a row of mf_models that is there. */
+extern void model_update_record(ModelTarget *target, const ModelRecord *record);
 
 /* ---- Serving reads a model (lookup.c, rows.c) ---- */
 

@@ -10,6 +10,7 @@
 #define FACTOR_BLAS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Loads OpenBLAS with one thread, once per process. Returns false and an
@@ -25,6 +26,11 @@ extern void blas_syrk(float sign, const float *x, int ldx, int n, int d,
 extern void blas_gemm_subtract(const float *a, int lda, const float *b, int ldb,
 							   int k, int m, int n, float *c, int ldc);
 
+/* C := A B^T for A: m by k, B: n by k, C: m by n. */
+extern void blas_gemm_transposed(const float *a, int lda, int m,
+								 const float *b, int ldb, int n, int k,
+								 float *c, int ldc);
+
 /* Overwrites the upper triangle of A, n by n, by U where U^T U = A; false
  * where A is not positive definite. */
 extern bool blas_potrf(float *a, int lda, int n);
@@ -34,5 +40,14 @@ extern void blas_trsm(const float *u, int ldu, int m, float *b, int ldb, int n);
 
 /* x := U^-1 x, or U^-T x, for the upper triangle U, n by n. */
 extern void blas_trsv(bool transposed, const float *u, int ldu, int n, float *x);
+
+/*
+ * The two largest eigenvalues of the symmetric matrix A, n by n, n >= 2, the
+ * largest first, with their vectors, of length one; overwrites A. `work` is
+ * room for blas_eigen_work(n) doubles. False if LAPACK does not converge.
+ */
+extern size_t blas_eigen_work(int n);
+extern bool blas_eigen(double *a, int n, double value[2], double *vector[2],
+					   double *work);
 
 #endif							/* FACTOR_BLAS_H */

@@ -50,7 +50,7 @@
 
 #include "compat.h"
 #include "model/plans.h"
-#include "serve/idset.h"
+#include "serve/idlist.h"
 #include "serve/predict.h"
 #include "serve/rank.h"
 
@@ -327,7 +327,7 @@ rank_side(const RankRequest *request, Ranked **ranked)
 /* ---- Ranking a few by their keys ---- */
 
 int
-rank_among(const RankRequest *request, const IdSet *candidates, Ranked **ranked)
+rank_among(const RankRequest *request, const IdList *candidates, Ranked **ranked)
 {
 	RankRequest all = *request;
 	RankReceiver receiver;

@@ -45,13 +45,13 @@ typedef struct Ranked
  */
 extern int	rank_side(const RankRequest *request, Ranked **ranked);
 
-struct IdSet;
+struct IdList;
 
 /*
  * The same of the items in `candidates` alone, each fetched by its key: for few
  * of them. Ids that the model does not know are passed over.
  */
-extern int	rank_among(const RankRequest *request, const struct IdSet *candidates,
+extern int	rank_among(const RankRequest *request, const struct IdList *candidates,
 					   Ranked **ranked);
 
 /* Compares two ids of a side in their btree order. */

@@ -74,24 +74,24 @@ recommend_lists(FunctionCallInfo fcinfo, const RecommendArgs *args, ServeCall *c
 	ArrayType  *candidates = ListArgument(fcinfo, args->candidates);
 	ArrayType  *exclude = ListArgument(fcinfo, args->exclude);
 
-	idset_init(&recommendation->exclude, model, MF_ITEMS);
+	idlist_init(&recommendation->exclude, model, MF_ITEMS);
 	if (exclude != NULL)
-		idset_add_array(&recommendation->exclude, exclude, &call->list[1], model, MF_ITEMS,
+		idlist_add_array(&recommendation->exclude, exclude, &call->list[1], model, MF_ITEMS,
 						call->context);
-	idset_init(&recommendation->candidates, model, MF_ITEMS);
+	idlist_init(&recommendation->candidates, model, MF_ITEMS);
 	recommendation->restricted = candidates != NULL;
 	if (candidates != NULL)
 	{
-		idset_add_array(&recommendation->candidates, candidates, &call->list[0], model,
+		idlist_add_array(&recommendation->candidates, candidates, &call->list[0], model,
 						MF_ITEMS, call->context);
-		idset_sort(&recommendation->candidates);
+		idlist_sort(&recommendation->candidates);
 	}
 }
 
 static bool
 IsExcluded(void *arg, Datum id)
 {
-	return idset_contains(&((Recommendation *) arg)->exclude, id);
+	return idlist_contains(&((Recommendation *) arg)->exclude, id);
 }
 
 static bool
@@ -99,8 +99,8 @@ IsNotWanted(void *arg, Datum id)
 {
 	Recommendation *recommendation = arg;
 
-	return !idset_contains(&recommendation->candidates, id) ||
-		idset_contains(&recommendation->exclude, id);
+	return !idlist_contains(&recommendation->candidates, id) ||
+		idlist_contains(&recommendation->exclude, id);
 }
 
 /* The best `n`, in ranked. */
@@ -108,7 +108,7 @@ static int
 Rank(Recommendation *recommendation, int n, Ranked **ranked)
 {
 	Model	   *model = recommendation->model;
-	const IdSet *candidates = &recommendation->candidates;
+	const IdList *candidates = &recommendation->candidates;
 	RankRequest request;
 
 	memset(&request, 0, sizeof(request));
@@ -143,7 +143,7 @@ recommend(Recommendation *recommendation, ServeCall *call, ServeRows *rows)
 
 	if (k == 0)
 		return;
-	idset_sort(&recommendation->exclude);
+	idlist_sort(&recommendation->exclude);
 	if (recommendation->diversity > 0)
 	{
 		n = Rank(recommendation, Min(Max(k * POOL_FACTOR, POOL_LEAST), PG_INT32_MAX), &ranked);

@@ -6,7 +6,7 @@
 #define FACTOR_RECOMMEND_H
 
 #include "serve/call.h"
-#include "serve/idset.h"
+#include "serve/idlist.h"
 #include "serve/rank.h"
 
 /* Where the options that both functions have are among their arguments. */
@@ -26,9 +26,9 @@ typedef struct Recommendation
 	const ModelEntity *user;
 	int			k;
 	bool		exclude_seen;
-	IdSet		exclude;		/* items left out */
+	IdList		exclude;		/* items left out */
 	bool		restricted;		/* to the candidates */
-	IdSet		candidates;
+	IdList		candidates;
 	double		diversity;		/* 0: a plain list */
 } Recommendation;
 

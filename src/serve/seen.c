@@ -148,9 +148,8 @@ CheckColumns(const Model *model, const SeenRequest *request, Oid relid)
 	return true;
 }
 
-/* Can the source be read? */
-static bool
-CheckSource(const Model *model, const SeenRequest *request)
+bool
+seen_can_read(const Model *model, const SeenRequest *request)
 {
 	const ModelRecord *record = &model->record;
 	Oid			schema = get_namespace_oid(record->source_schema, true);
@@ -195,7 +194,7 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	if (slot->tts_isnull[0])
 		return true;
 	if (request->ids != NULL)
-		idset_add(request->ids, slot->tts_values[0]);
+		idlist_add(request->ids, slot->tts_values[0]);
 	if (request->ratings != NULL && !slot->tts_isnull[1])
 		basket_add(request->ratings, slot->tts_values[0],
 				   DatumGetFloat8(slot->tts_values[1]));
@@ -237,7 +236,7 @@ seen_read(const Model *model, Datum user, const SeenRequest *request)
 	SeenReceiver receiver;
 	int			status;
 
-	if (!CheckSource(model, request))
+	if (!seen_can_read(model, request))
 		return false;
 
 	memset(&receiver, 0, sizeof(receiver));
@@ -265,12 +264,12 @@ seen_read(const Model *model, Datum user, const SeenRequest *request)
 			 SPI_result_code_string(status));
 	SPI_finish();
 	if (request->ids != NULL)
-		idset_sort(request->ids);
+		idlist_sort(request->ids);
 	return true;
 }
 
 bool
 seen_skip(void *arg, Datum id)
 {
-	return idset_contains(arg, id);
+	return idlist_contains(arg, id);
 }

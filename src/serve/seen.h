@@ -6,11 +6,11 @@
 
 #include "model/model.h"
 #include "serve/basket.h"
-#include "serve/idset.h"
+#include "serve/idlist.h"
 
 typedef struct SeenRequest
 {
-	IdSet	   *ids;			/* filled with the items; NULL: not wanted */
+	IdList	   *ids;			/* filled with the items; NULL: not wanted */
 	Basket	   *ratings;		/* filled with items and ratings; NULL: likewise */
 	bool		required;		/* not to be able to is an error */
 	bool	   *noticed;		/* that there was a NOTICE: one does for a query */
@@ -25,7 +25,10 @@ typedef struct SeenRequest
  */
 extern bool seen_read(const Model *model, Datum user, const SeenRequest *request);
 
-/* Is the item among the ids? A RankSkip; `arg` is an IdSet. */
+/* Can the source be read? Says what seen_read() would say where not. */
+extern bool seen_can_read(const Model *model, const SeenRequest *request);
+
+/* Is the item among the ids? A RankSkip; `arg` is an IdList. */
 extern bool seen_skip(void *arg, Datum id);
 
 #endif							/* FACTOR_SEEN_H */

@@ -170,7 +170,7 @@ Ratings(FunctionCallInfo fcinfo, int arg, int n, bool **nulls)
 
 /* Puts the items into the basket, and among the seen where `seen` is given. */
 static void
-FillBasket(FunctionCallInfo fcinfo, ServeCall *call, Basket *basket, IdSet *seen)
+FillBasket(FunctionCallInfo fcinfo, ServeCall *call, Basket *basket, IdList *seen)
 {
 	Model	   *model = basket->model;
 	ArrayType  *items = PG_GETARG_ARRAYTYPE_P(0);
@@ -188,7 +188,7 @@ FillBasket(FunctionCallInfo fcinfo, ServeCall *call, Basket *basket, IdSet *seen
 		if (isnull || !id_convert(&call->id[0], item, &id))
 			continue;
 		if (seen != NULL)
-			idset_add(seen, id);
+			idlist_add(seen, id);
 		if (ratings == NULL)
 			basket_add(basket, id, DefaultRating(model));
 		else if (!rating_nulls[i])

@@ -223,8 +223,8 @@ WorkStage(CrewMember *member)
 
 /* ---- Workers ---- */
 
-static void
-LoadBlas(void)
+void
+crew_load_blas(void)
 {
 	const char *why;
 
@@ -249,7 +249,7 @@ factor_train_worker(dsm_segment *seg, shm_toc *toc)
 	SharedFileSet *fileset = NULL;
 	int			phase;
 
-	LoadBlas();
+	crew_load_blas();
 	if (shared->fileset != DSM_HANDLE_INVALID)
 	{
 		bigarray_attach(&fileset_array, shared->fileset, sizeof(SharedFileSet));
@@ -355,7 +355,7 @@ crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
 	Size		size;
 	bool		shared;
 
-	LoadBlas();
+	crew_load_blas();
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		crew->member.matrix[side] = &ratings->by[side];
 

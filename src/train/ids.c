@@ -549,6 +549,12 @@ id_dict_memory(const IdDict *dict)
 /* ---- The end of it ---- */
 
 void
+id_dict_free(IdDict *dict)
+{
+	MemoryContextDelete(dict->context);
+}
+
+void
 id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks)
 {
 	/* The tables are no longer needed, and the sort needs room. */

@@ -28,6 +28,9 @@ extern const uint32 *id_dict_take(IdDict *dict);
 /* Bytes held. */
 extern Size id_dict_memory(const IdDict *dict);
 
+/* Frees a dictionary that is not wanted any more, with its ids. */
+extern void id_dict_free(IdDict *dict);
+
 /* What the codes become once every row has been read. */
 typedef struct IdRanks
 {

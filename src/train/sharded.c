@@ -829,11 +829,11 @@ Train(Sharded *sharded, ModelTarget *target, Fit *fit, ModelRecord *record)
 	Iterate(sharded, fit);
 
 	Store(sharded, target);
-	train_fill_record(record, &sharded->side[MF_USERS].source, &sharded->options,
+	training_fill_record(record, &sharded->side[MF_USERS].source, &sharded->options,
 					  ratings, fit);
 	if (spec->alpha0 > 0)
 		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-			record->gramian[side] = train_stored_gramian(sharded->side[side].gramian,
+			record->gramian[side] = training_gramian(sharded->side[side].gramian,
 														 spec->factors);
 	model_write_record(target, record, fit->iterations, fit->history);
 }
@@ -857,7 +857,7 @@ mf_train_sharded(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("mf_train_sharded()");
 	PreventCommandIfReadOnly("mf_train_sharded()");
-	train_refuse_nested();
+	training_refuse_nested("mf_train_sharded()");
 
 	INSTR_TIME_SET_CURRENT(fit.start);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train_sharded",
@@ -870,19 +870,19 @@ mf_train_sharded(PG_FUNCTION_ARGS)
 	CheckSources(sharded, key);
 	target = model_target_open(extension_schema, sharded->options.model, key);
 
-	train_enter(target);
+	training_begin("mf_train_sharded", target->name);
 	PG_TRY();
 	{
 		Train(sharded, target, &fit, &record);
 	}
 	PG_FINALLY();
 	{
-		train_leave();
+		training_end();
 	}
 	PG_END_TRY();
 
 	MemoryContextSwitchTo(outer);
-	result = train_result(fcinfo, target, &record);
+	result = training_result(fcinfo, target, &record);
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(result);
 }

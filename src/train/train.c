@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -50,6 +51,7 @@
 #define PARALLEL_MIN_FLOPS 5e9
 
 PG_FUNCTION_INFO_V1(mf_train);
+PG_FUNCTION_INFO_V1(mf_retrain);
 
 /* Is this session in the course of one? */
 static bool training = false;
@@ -166,7 +168,7 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 }
 
 const float *
-train_stored_gramian(const double *gramian, int factors)
+training_gramian(const double *gramian, int factors)
 {
 	Size		square = (Size) factors * factors;
 	float	   *stored = palloc(mul_size(square, sizeof(float)));
@@ -177,9 +179,9 @@ train_stored_gramian(const double *gramian, int factors)
 }
 
 void
-train_fill_record(ModelRecord *record, const RatingSource *source,
-				  const TrainOptions *options, const RatingSet *ratings,
-				  const Fit *fit)
+training_fill_record(ModelRecord *record, const RatingSource *source,
+					 const TrainOptions *options, const RatingSet *ratings,
+					 const Fit *fit)
 {
 	const AlsSpec *spec = &options->spec;
 	const ModelIteration *last = &fit->history[fit->iterations - 1];
@@ -252,7 +254,7 @@ ModelDisplayName(const ModelTarget *target)
 }
 
 Datum
-train_result(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelRecord *record)
+training_result(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelRecord *record)
 {
 	TupleDesc	desc;
 	Datum		values[7];
@@ -289,24 +291,24 @@ MakeFileSet(bool shared, BigArray *array)
  * one training with the record of the other.
  */
 void
-train_refuse_nested(void)
+training_refuse_nested(const char *function)
 {
 	if (training)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("mf_train() cannot be called in the course of a training"),
+				 errmsg("%s cannot be called in the course of a training", function),
 				 errhint("Look for a trigger on the model's tables, or a function in the view of ratings, that calls it.")));
 }
 
 void
-train_enter(const ModelTarget *target)
+training_begin(const char *function, const char *model)
 {
-	progress_begin(quote_identifier(target->name));
+	progress_begin(function, quote_identifier(model));
 	training = true;
 }
 
 void
-train_leave(void)
+training_end(void)
 {
 	training = false;
 	progress_end();
@@ -339,16 +341,44 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	crew_end(crew);
 
 	StoreModel(target, options, ratings, crew);
-	train_fill_record(record, source, options, ratings, fit);
+	training_fill_record(record, source, options, ratings, fit);
 	if (options->spec.alpha0 > 0)
 		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-			record->gramian[side] = train_stored_gramian(crew_gramian(crew, side),
-														 options->spec.factors);
+			record->gramian[side] = training_gramian(crew_gramian(crew, side),
+													 options->spec.factors);
 	model_write_record(target, record, fit->iterations, fit->history);
 
 	crew_free(crew);
 	ratings_free(ratings);
 	bigarray_free(&fileset_array);
+}
+
+/* What mf_train and mf_retrain share, once the arguments are read. */
+static Datum
+RunTraining(FunctionCallInfo fcinfo, const char *function, RatingSource *source,
+			TrainOptions *options, Fit *fit, MemoryContext outer)
+{
+	ModelKey	key[2];
+	ModelTarget *target;
+	ModelRecord record;
+
+	ratings_check(source, key);
+	target = model_target_open(get_func_namespace(fcinfo->flinfo->fn_oid), options->model, key);
+	AdviseUserIndex(source);
+
+	training_begin(function, target->name);
+	PG_TRY();
+	{
+		Train(source, options, target, fit, &record);
+	}
+	PG_FINALLY();
+	{
+		training_end();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(outer);
+	return training_result(fcinfo, target, &record);
 }
 
 /*
@@ -358,45 +388,107 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 Datum
 mf_train(PG_FUNCTION_ARGS)
 {
-	Oid			extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	MemoryContext context;
 	MemoryContext outer;
 	RatingSource source;
 	TrainOptions options;
-	ModelKey	key[2];
-	ModelTarget *target;
-	ModelRecord record;
 	Fit			fit = {0};
 	Datum		result;
 
 	PreventCommandDuringRecovery("mf_train()");
 	PreventCommandIfReadOnly("mf_train()");
+	training_refuse_nested("mf_train()");
 
-	train_refuse_nested();
+	INSTR_TIME_SET_CURRENT(fit.start);
+	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
+									ALLOCSET_DEFAULT_SIZES);
+	outer = MemoryContextSwitchTo(context);
+	options_read(fcinfo, &source, &options);
+	result = RunTraining(fcinfo, "mf_train", &source, &options, &fit, outer);
+	MemoryContextDelete(context);
+	PG_RETURN_DATUM(result);
+}
+
+/* ---- mf_retrain ---- */
+
+void
+training_source(const Model *model, RatingSource *source)
+{
+	const ModelRecord *record = &model->record;
+	RangeVar   *rv = makeRangeVar(unconstify(char *, record->source_schema),
+								  unconstify(char *, record->source_table), -1);
+
+	source->relid = RangeVarGetRelid(rv, AccessShareLock, true);
+	if (!OidIsValid(source->relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s, which model \"%s\" was trained from, does not exist",
+						quote_qualified_identifier(record->source_schema, record->source_table),
+						quote_qualified_identifier(model->schema_name, model->name)),
+				 errhint("Train the model from another table with mf_train().")));
+	source->user_col = record->user_col;
+	source->item_col = record->item_col;
+	source->rating_col = record->rating_col;
+	source->implicit = record->implicit;
+}
+
+/* (model, iterations, tolerance, verbose) */
+static void
+ReadRetrain(FunctionCallInfo fcinfo, const Model *model, TrainOptions *options)
+{
+	options_repeat(model, options);
+	for (int arg = 1; arg <= 3; arg++)
+		if (PG_ARGISNULL(arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be null",
+							arg == 1 ? "iterations" : arg == 2 ? "tolerance" : "verbose")));
+	options->iterations = PG_GETARG_INT32(1);
+	options->tolerance = PG_GETARG_FLOAT8(2);
+	options->verbose = PG_GETARG_BOOL(3);
+	if (options->iterations < 1 || options->iterations > TRAIN_MAX_ITERATIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("iterations is %d, outside its range of 1 to %d",
+						options->iterations, TRAIN_MAX_ITERATIONS)));
+	if (!(options->tolerance >= 0 && options->tolerance <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tolerance is %g, outside its range of 0 to 1", options->tolerance)));
+}
+
+/*
+ * mf_retrain(model, iterations, tolerance, verbose): the training that
+ * mf_models has on record once more, started from the vectors there are.
+ */
+Datum
+mf_retrain(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	MemoryContext outer;
+	const Model *model;
+	RatingSource source;
+	TrainOptions options;
+	Fit			fit = {0};
+	Datum		result;
+
+	PreventCommandDuringRecovery("mf_retrain()");
+	PreventCommandIfReadOnly("mf_retrain()");
+	training_refuse_nested("mf_retrain()");
 
 	INSTR_TIME_SET_CURRENT(fit.start);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
 									ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
 
-	options_read(fcinfo, &source, &options);
-	ratings_check(&source, key);
-	target = model_target_open(extension_schema, options.model, key);
-	AdviseUserIndex(&source);
-
-	train_enter(target);
-	PG_TRY();
-	{
-		Train(&source, &options, target, &fit, &record);
-	}
-	PG_FINALLY();
-	{
-		train_leave();
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(outer);
-	result = train_result(fcinfo, target, &record);
+	/* The model as it is now, which in mf_train nothing asks for. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	model = model_open(get_func_namespace(fcinfo->flinfo->fn_oid),
+					   PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	ReadRetrain(fcinfo, model, &options);
+	training_source(model, &source);
+	result = RunTraining(fcinfo, "mf_retrain", &source, &options, &fit, outer);
+	PopActiveSnapshot();
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(result);
 }

@@ -1,8 +1,8 @@
 /*
- * idset.h: a set of ids of one side, of its key's type.
+ * idlist.h: a set of ids of one side, of its key's type.
  */
-#ifndef FACTOR_IDSET_H
-#define FACTOR_IDSET_H
+#ifndef FACTOR_IDLIST_H
+#define FACTOR_IDLIST_H
 
 #include "utils/array.h"
 #include "utils/typcache.h"
@@ -11,7 +11,7 @@
 #include "serve/ids.h"
 #include "serve/rank.h"
 
-typedef struct IdSet
+typedef struct IdList
 {
 	TypeCacheEntry *type;
 	Oid			collation;
@@ -19,24 +19,24 @@ typedef struct IdSet
 	Datum	   *ids;
 	int64		n;
 	int64		capacity;
-} IdSet;
+} IdList;
 
 /* Begins an empty set in the current memory context. */
-extern void idset_init(IdSet *set, const Model *model, MfSide side);
+extern void idlist_init(IdList *set, const Model *model, MfSide side);
 
 /* Adds a copy of an id; the set is to be sorted before it is asked. */
-extern void idset_add(IdSet *set, Datum id);
+extern void idlist_add(IdList *set, Datum id);
 
 /*
  * Adds the elements of an array, converted by what `conversion` remembers
  * (kept in `context`); nulls and values that cannot be keys are passed over.
  */
-extern void idset_add_array(IdSet *set, ArrayType *array, IdConversion *conversion,
+extern void idlist_add_array(IdList *set, ArrayType *array, IdConversion *conversion,
 							const Model *model, MfSide side, MemoryContext context);
 
 /* Sorts, and keeps one of equal ids. */
-extern void idset_sort(IdSet *set);
+extern void idlist_sort(IdList *set);
 
-extern bool idset_contains(const IdSet *set, Datum id);
+extern bool idlist_contains(const IdList *set, Datum id);
 
-#endif							/* FACTOR_IDSET_H */
+#endif							/* FACTOR_IDLIST_H */

@@ -1,5 +1,5 @@
 /*
- * idset.c: a set of ids: a sorted array, searched by halving.
+ * idlist.c: a set of ids: a sorted array, searched by halving.
  *
  * Sets come from a user's rows and from arrays in calls, are built once and
  * asked at most a few thousand times, so that hashing, which not every type
@@ -12,12 +12,12 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "serve/idset.h"
+#include "serve/idlist.h"
 
 #define FIRST_CAPACITY 64
 
 void
-idset_init(IdSet *set, const Model *model, MfSide side)
+idlist_init(IdList *set, const Model *model, MfSide side)
 {
 	memset(set, 0, sizeof(*set));
 	set->type = rank_id_type(&model->side[side].key);
@@ -28,7 +28,7 @@ idset_init(IdSet *set, const Model *model, MfSide side)
 }
 
 void
-idset_add(IdSet *set, Datum id)
+idlist_add(IdList *set, Datum id)
 {
 	MemoryContext old = MemoryContextSwitchTo(set->context);
 
@@ -42,7 +42,7 @@ idset_add(IdSet *set, Datum id)
 }
 
 void
-idset_add_array(IdSet *set, ArrayType *array, IdConversion *conversion,
+idlist_add_array(IdList *set, ArrayType *array, IdConversion *conversion,
 				const Model *model, MfSide side, MemoryContext context)
 {
 	ArrayIterator iterator;
@@ -56,7 +56,7 @@ idset_add_array(IdSet *set, ArrayType *array, IdConversion *conversion,
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (!isnull && id_convert(conversion, element, &id))
-			idset_add(set, id);
+			idlist_add(set, id);
 	}
 	array_free_iterator(iterator);
 }
@@ -64,14 +64,14 @@ idset_add_array(IdSet *set, ArrayType *array, IdConversion *conversion,
 static int
 CompareIds(const void *a, const void *b, void *arg)
 {
-	const IdSet *set = arg;
+	const IdList *set = arg;
 
 	return rank_compare_ids(set->type, set->collation,
 							*(const Datum *) a, *(const Datum *) b);
 }
 
 void
-idset_sort(IdSet *set)
+idlist_sort(IdList *set)
 {
 	int64		n = 0;
 	int64		i;
@@ -86,7 +86,7 @@ idset_sort(IdSet *set)
 }
 
 bool
-idset_contains(const IdSet *set, Datum id)
+idlist_contains(const IdList *set, Datum id)
 {
 	int64		low = 0;
 	int64		high = set->n;
