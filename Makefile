@@ -8,14 +8,14 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86 topall
+	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86 topall components
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows scan
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew warm fit train
-SERVE = ids call predict rank seen topk similar pairs everyone topk_all refresh
+SERVE = ids call predict rank seen topk similar pairs everyone topk_all refresh map svg picture
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \
