@@ -244,7 +244,7 @@ ReadOptions(StringInfo buf, int flags, int factors)
 	double		others;
 	Size		d;
 
-	CheckLeft(buf, 7);
+	CheckLeft(buf, 8);			/* these, and what follows them */
 	spec.implicit = (flags & FLAG_IMPLICIT) != 0;
 	spec.mean = pq_getmsgfloat8(buf);
 	spec.alpha = pq_getmsgfloat8(buf);
