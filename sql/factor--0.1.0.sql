@@ -369,7 +369,7 @@ COMMENT ON FUNCTION mf_gramian_final(internal) IS
 	'the sum of outer products, row after row';
 
 CREATE AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -377,7 +377,7 @@ COMMENT ON AGGREGATE mf_solve(factors real[], bias real, rating double precision
 	'the bias and, after it, the vector that explain the ratings best, given the other side''s biases and vectors';
 
 CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -385,7 +385,7 @@ COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision, options m
 	'the vector that explains the ratings best, given the other side''s vectors';
 
 CREATE AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -393,7 +393,7 @@ COMMENT ON AGGREGATE mf_solve_error(factors real[], bias real, rating double pre
 	'the weighted squared error that the solution of mf_solve() leaves';
 
 CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -401,7 +401,7 @@ COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision, opt
 	'the weighted squared error that the solution of mf_solve() leaves';
 
 CREATE AGGREGATE mf_gramian(factors real[]) (
-	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_gramian_final,
+	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_gramian_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );

@@ -200,10 +200,11 @@ WriteOptions(StringInfo buf, const SolveOptions *options)
 bytea *
 solve_state_write(const SolveState *state)
 {
-	const NormalEquations *eq = state->eq;
+	NormalEquations *eq = state->eq;
 	StringInfoData buf;
 	int			flags = eq->biased ? FLAG_BIASED : 0;
 
+	normal_flush(eq);
 	if (state->options != NULL)
 		flags |= FLAG_OPTIONS | (state->options->spec.implicit ? FLAG_IMPLICIT : 0);
 

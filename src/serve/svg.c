@@ -15,7 +15,7 @@
 #include "serve/svg.h"
 
 #define LABEL_CELLS 26			/* longer labels are cut */
-#define CELL_WIDTH 6.6			/* pixels a character takes at LABEL_SIZE */
+#define CELL_WIDTH 7.1			/* pixels a character takes at LABEL_SIZE */
 #define TICKS_WANTED 6
 
 void

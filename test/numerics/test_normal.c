@@ -43,7 +43,9 @@ CheckParts(bool biased)
 	NormalEquations *rest = Sums(biased, 17, ROWS);
 	double		worst = 0;
 
+	normal_flush(whole);
 	normal_merge(part, rest);
+	normal_flush(part);
 	for (size_t k = 0; k < normal_numbers(whole); k++)
 		worst = fmax(worst, fabs(whole->numbers[k] - part->numbers[k]));
 	check(worst < 1e-11, "normal: parts add up (biased %d: %g)", biased, worst);
