@@ -8,13 +8,15 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86
+	kernel_base kernel_avx2 kernel_avx512 als losses optimizer sampling \
+	sgd_base sgd_avx2 sgd codes codes_x86
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	read options progress crew fit train
+	select read arguments options options_sgd progress crew epoch heldout \
+	fit_als fit_sgd fit train
 SERVE = ids call predict rank seen topk similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \

@@ -47,6 +47,12 @@
  */
 #define PARALLEL_MIN_FLOPS 5e9
 
+/*
+ * What an element of a row of a sample costs the stochastic solver, in the
+ * operations of alternating least squares, which does ten times as many a second.
+ */
+#define SGD_COST 100.0
+
 PG_FUNCTION_INFO_V1(mf_train);
 
 /* Is this session in the course of one? */
@@ -117,6 +123,34 @@ ReportSkipped(const RatingSource *source, const RatingSet *ratings)
 							   get_rel_name(source->relid))));
 }
 
+static void
+ReportHeldOut(const RatingSet *ratings)
+{
+	if (ratings->nheld > 0)
+		ereport(NOTICE,
+				(errmsg("held out " UINT64_FORMAT " pairs", ratings->nheld),
+				 ratings->held_unknown == 0 ? 0 :
+				 errdetail("Not counting " UINT64_FORMAT " of users or items that have no pair in training.",
+						   ratings->held_unknown)));
+}
+
+/* Can the loss be taken of these ratings at all? */
+static void
+CheckLabels(const TrainOptions *options, const RatingSet *ratings)
+{
+	const LossSpec *loss = &options->sgd.loss;
+
+	if (options->spec.implicit || (loss->kind == LOSS_SQUARED && !loss->linked))
+		return;
+	if (ratings->min < loss->low || ratings->max > loss->high)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 loss->linked ?
+				 errmsg("the ratings do not lie in rating_range") :
+				 errmsg("loss \"logistic\" of explicit feedback takes ratings from 0 to 1"),
+				 errdetail("They range from %g to %g.", ratings->min, ratings->max)));
+}
+
 /* ---- Workers ---- */
 
 /* How many workers a training may have, before its size is known. */
@@ -133,7 +167,9 @@ static int
 WorkersWorth(int allowed, const TrainOptions *options, const RatingSet *ratings)
 {
 	double		d = options->spec.factors;
-	double		flops = 2.0 * ratings->pairs * d * d * options->iterations;
+	double		flops = options->solver == SOLVER_ALS ?
+		2.0 * ratings->pairs * d * d * options->iterations :
+		SGD_COST * ratings->pairs * d * (2 + options->sgd.negatives) * options->iterations;
 	uint32		blocks = Max(ratings->by[MF_USERS].nblocks, ratings->by[MF_ITEMS].nblocks);
 
 	if (flops < PARALLEL_MIN_FLOPS || blocks < 2)
@@ -181,7 +217,7 @@ FillRecord(ModelRecord *record, const RatingSource *source,
 		   const Fit *fit, const Crew *crew)
 {
 	const AlsSpec *spec = &options->spec;
-	const ModelIteration *last = &fit->history[fit->iterations - 1];
+	const ModelIteration *best = &fit->history[fit->best - 1];
 
 	memset(record, 0, sizeof(*record));
 	record->implicit = spec->implicit;
@@ -209,9 +245,19 @@ FillRecord(ModelRecord *record, const RatingSource *source,
 	if (spec->alpha0 > 0)
 		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 			record->gramian[side] = StoredGramian(crew, side, spec->factors);
-	record->loss = last->loss;
-	record->error = last->error;
+	record->loss = best->loss;
+	record->error = best->error;
 	record->seconds = fit_seconds(fit);
+	record->objective = options_loss_name(options);
+	record->solver = options_solver_name(options);
+	record->linked = options->sgd.loss.linked || options->sgd.loss.kind == LOSS_LOGISTIC;
+	record->link_low = options->sgd.loss.low;
+	record->link_high = options->sgd.loss.high;
+	record->held_out = ratings->nheld;
+	record->held_out_loss = best->held_out_loss;
+	record->best_iteration = fit->best;
+	record->options = options->given;
+	record->settings = options_settings_json(options, source);
 }
 
 static void
@@ -314,9 +360,14 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	progress_report("reading ratings");
 	ratings = ratings_read(source, workers > 0, fileset);
 	ReportSkipped(source, ratings);
+	if (options->verbose)
+		ReportHeldOut(ratings);
 	options_resolve(options, ratings);
 
-	crew = crew_begin(&options->spec, ratings, WorkersWorth(workers, options, ratings),
+	CheckLabels(options, ratings);
+
+	crew = crew_begin(&options->spec, options->solver == SOLVER_SGD ? &options->sgd : NULL,
+					  options->iterations, ratings, WorkersWorth(workers, options, ratings),
 					  fileset, fileset_array.segment);
 	if (options->verbose)
 		ereport(NOTICE,
