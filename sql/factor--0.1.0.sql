@@ -98,15 +98,15 @@ CREATE TABLE mf_models (
 	seconds double precision NOT NULL,
 	trained_at timestamp with time zone NOT NULL,
 	trained_by name NOT NULL,
-	objective text NOT NULL,
-	solver text NOT NULL,
+	objective text NOT NULL DEFAULT 'squared',
+	solver text NOT NULL DEFAULT 'als',
 	link_low double precision,
 	link_high double precision,
-	held_out bigint NOT NULL,
+	held_out bigint NOT NULL DEFAULT 0,
 	held_out_loss double precision,
-	best_iteration integer NOT NULL,
-	options jsonb NOT NULL,
-	settings jsonb NOT NULL,
+	best_iteration integer NOT NULL DEFAULT 0,
+	options jsonb NOT NULL DEFAULT '{}',
+	settings jsonb NOT NULL DEFAULT '{}',
 	PRIMARY KEY (schema, model)
 );
 COMMENT ON TABLE mf_models IS 'one row per model: where it came from, every option, counts and losses';
