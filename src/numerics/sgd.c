@@ -174,10 +174,10 @@ RowPenalty(const AlsSpec *spec, double n, size_t n_other)
 }
 
 void
-sgd_init_side(const AlsSpec *spec, SgdSide *side, size_t n_other,
-			  const uint64_t *offset)
+sgd_init_rows(const AlsSpec *spec, SgdSide *side, size_t n_other,
+			  const uint64_t *offset, size_t from, size_t to)
 {
-	for (size_t row = 0; row < side->n; row++)
+	for (size_t row = from; row < to; row++)
 	{
 		double		n = (double) (offset[row + 1] - offset[row]);
 
