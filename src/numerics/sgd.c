@@ -174,10 +174,10 @@ RowPenalty(const AlsSpec *spec, double n, size_t n_other)
 }
 
 void
-sgd_init_side(const AlsSpec *spec, SgdSide *side, size_t n_other,
-			  const uint64_t *offset)
+sgd_init_rows(const AlsSpec *spec, SgdSide *side, size_t n_other,
+			  const uint64_t *offset, size_t from, size_t to)
 {
-	for (size_t row = 0; row < side->n; row++)
+	for (size_t row = from; row < to; row++)
 	{
 		double		n = (double) (offset[row + 1] - offset[row]);
 
@@ -195,6 +195,7 @@ double
 sgd_penalty(const AlsSpec *spec, const SgdSide *side, const uint64_t *offset,
 			size_t from, size_t to)
 {
+	const SgdKernel *kernel = sgd_kernel_choose();
 	size_t		d = als_stride(spec->factors);
 	double		sum = 0;
 
@@ -202,10 +203,8 @@ sgd_penalty(const AlsSpec *spec, const SgdSide *side, const uint64_t *offset,
 	{
 		const float *x = side->factors + row * d;
 		double		n = (double) (offset[row + 1] - offset[row]);
-		double		squares = 0;
+		double		squares = kernel->dot(x, x, d);
 
-		for (size_t k = 0; k < d; k++)
-			squares += (double) x[k] * x[k];
 		sum += n * (side->penalty[row] * squares +
 					(spec->biased ? side->bias_penalty[row] : 0) *
 					side->bias[row] * side->bias[row]);

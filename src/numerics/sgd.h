@@ -118,9 +118,9 @@ extern SgdWorkspace *sgd_workspace_init_with(void *memory, const AlsSpec *spec,
 extern void sgd_set_gramians(SgdWorkspace *ws, const double *users,
 							 const double *items);
 
-/* Fills penalty, bias_penalty, share and power from the rows' pairs. */
-extern void sgd_init_side(const AlsSpec *spec, SgdSide *side, size_t n_other,
-						  const uint64_t *offset);
+/* Fills penalty, bias_penalty, share and power of rows [from, to). */
+extern void sgd_init_rows(const AlsSpec *spec, SgdSide *side, size_t n_other,
+						  const uint64_t *offset, size_t from, size_t to);
 
 /*
  * Runs all samples of a block, in an order of their own. With batch_size 0 it

@@ -23,6 +23,9 @@
 /* A group has at least so many items, to draw negatives from. */
 #define GROUP_ITEMS 32
 
+/* Rows between two looks for interrupts. */
+#define INIT_ROWS 65536
+
 /* ---- Layout ---- */
 
 static uint32
@@ -117,9 +120,17 @@ void
 epoch_sides_init(CrewMember *member, const AlsSpec *spec)
 {
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-		sgd_init_side(spec, &member->epoch.side[side],
-					  member->side[MF_OTHER_SIDE(side)].n,
-					  member->matrix[side]->offset.data);
+	{
+		SgdSide    *rows = &member->epoch.side[side];
+
+		for (Size from = 0; from < rows->n; from += INIT_ROWS)
+		{
+			CHECK_FOR_INTERRUPTS();
+			sgd_init_rows(spec, rows, member->side[MF_OTHER_SIDE(side)].n,
+						  member->matrix[side]->offset.data,
+						  from, Min(from + INIT_ROWS, rows->n));
+		}
+	}
 }
 
 /* ---- A block ---- */

@@ -10,6 +10,8 @@
  *	 solution's shape. The default lambda is a constant times the standard
  *	 deviation of the ratings. (lambda_b needs nothing: biases grow by s, their
  *	 squares by s^2.)
+ *	 Behind a sigmoid scaled to a range the vectors have no scale, so lambda has
+ *	 to grow by s^2.
  * - implicit: only the weights' proportion to alpha0 and lambda matters, so the
  *	 default alpha makes the mean weight one.
  *
@@ -222,7 +224,7 @@ options_resolve(TrainOptions *options, const RatingSet *ratings)
 
 		/* Ratings that are all the same leave nothing to regularize. */
 		if (variance > 1e-12 * ratings->mean_square)
-			spec->regularization *= sqrt(variance);
+			spec->regularization *= options->sgd.loss.linked ? variance : sqrt(variance);
 	}
 	if (options->scale_alpha && ratings->mean > 0)
 		spec->alpha = 1 / ratings->mean;

@@ -25,7 +25,8 @@
 #define SGD_INIT_STD 0.1
 #define SGD_EPOCHS 30
 #define SQUARED_RATE 0.005
-#define SQUARED_WEIGHT_DECAY 0.1
+#define SQUARED_REGULARIZATION 0.1
+#define SQUARED_BIAS_REGULARIZATION 4.0
 #define SQUARED_BATCH 64
 #define RANKING_RATE 0.1
 #define RANKING_REGULARIZATION 0.02
@@ -170,10 +171,13 @@ options_read_sgd(FunctionCallInfo fcinfo, const RatingSource *source,
 	}
 	options->iterations = arg_int(fcinfo, ARG_ITERATIONS, SGD_EPOCHS, 1, MAX_EPOCHS);
 	spec->regularization = arg_real(fcinfo, ARG_REGULARIZATION,
-									rated ? 0 : RANKING_REGULARIZATION, 0, MAX_REGULARIZATION);
+									rated ? SQUARED_REGULARIZATION : RANKING_REGULARIZATION,
+									0, MAX_REGULARIZATION);
+	options->scale_regularization = rated && !arg_given(fcinfo, ARG_REGULARIZATION);
 	spec->reg_exponent = arg_real(fcinfo, ARG_REG_EXPONENT, SGD_REG_EXPONENT, 0, 1);
 	if (spec->biased)
-		spec->bias_regularization = arg_real(fcinfo, ARG_BIAS_REGULARIZATION, 0,
+		spec->bias_regularization = arg_real(fcinfo, ARG_BIAS_REGULARIZATION,
+											 rated ? SQUARED_BIAS_REGULARIZATION : 0,
 											 0, MAX_REGULARIZATION);
 
 	sgd->optimizer = arg_choice(fcinfo, ARG_OPTIMIZER,
@@ -181,9 +185,7 @@ options_read_sgd(FunctionCallInfo fcinfo, const RatingSource *source,
 	sgd->schedule = arg_choice(fcinfo, ARG_SCHEDULE, SCHEDULE_CONSTANT, schedules);
 	sgd->learning_rate = arg_real(fcinfo, ARG_LEARNING_RATE,
 								  rated ? SQUARED_RATE : RANKING_RATE, 0, MAX_RATE);
-	sgd->weight_decay = arg_real(fcinfo, ARG_WEIGHT_DECAY,
-								 rated && !arg_given(fcinfo, ARG_REGULARIZATION) ?
-								 SQUARED_WEIGHT_DECAY : 0, 0, MAX_RATE);
+	sgd->weight_decay = arg_real(fcinfo, ARG_WEIGHT_DECAY, 0, 0, MAX_RATE);
 	sgd->batch_size = arg_int(fcinfo, ARG_BATCH_SIZE, rated ? SQUARED_BATCH : 1,
 							  0, SGD_MAX_BATCH);
 	sgd->init_std = arg_real(fcinfo, ARG_INIT_STD, SGD_INIT_STD, 0, MAX_INIT_STD);

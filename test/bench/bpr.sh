@@ -59,12 +59,15 @@ implicit()
 	END
 }
 
-for round in 1 2 3; do
-	for processes in 1 2; do
-		ours=$(factor $((processes - 1)) | sed '/^$/d')
-		theirs=$(implicit "$processes")
-		awk -v p="$processes" -v a="$ours" -v b="$theirs" 'BEGIN {
-			printf "%d process(es): factor %.2f, implicit %.2f million triples/s: %.2f times\n", p, a, b, a / b }'
+# Other work on the machine only ever slows a round down: the best of each counts.
+for processes in 1 2; do
+	ours=0
+	theirs=0
+	for ((round = 0; round < ${ROUNDS:-5}; round++)); do
+		ours=$(printf '%s\n' "$ours" "$(factor $((processes - 1)) | sed '/^$/d')" | sort -g | tail -n 1)
+		theirs=$(printf '%s\n' "$theirs" "$(implicit "$processes")" | sort -g | tail -n 1)
 	done
+	awk -v p="$processes" -v a="$ours" -v b="$theirs" 'BEGIN {
+		printf "%d process(es): factor %.2f, implicit %.2f million triples/s: %.2f times\n", p, a, b, a / b }'
 done
 psql -c "DROP TABLE bpr_pairs"

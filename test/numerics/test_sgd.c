@@ -12,6 +12,17 @@
 #include "numerics/sgd.h"
 #include "numerics/sgd_kernel.h"
 
+/* ---- Memory: given back when all tests are done ---- */
+
+static void *kept[2000];
+static int	nkept = 0;
+
+static void *
+keep(size_t size)
+{
+	return kept[nkept++] = allocate(size);
+}
+
 /* ---- Losses ---- */
 
 static void
@@ -183,21 +194,26 @@ typedef struct Training
 	SgdSpec		sgd;
 	SgdSide		side[2];
 	SgdWorkspace *ws;
+	void	   *scratch;		/* of block_loss() */
 	uint32_t   *members;
 	uint32_t   *offset;
 	SgdSample  *samples;
 	SgdBlock	block;
 } Training;
 
+static Problem *problems[100];
+static int	nproblems = 0;
+
 static Training *
 training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
 {
-	Training   *t = allocate(sizeof(Training));
-	AlsWorkspace *als = als_workspace_init(allocate(als_workspace_size(spec)), spec);
+	Training   *t = keep(sizeof(Training));
+	AlsWorkspace *als = als_workspace_init(keep(als_workspace_size(spec)), spec);
 	Problem    *p;
 
 	random_seed("stochastic", 73);
 	t->problem = p = problem_make(spec, 40, 30, 0.3);
+	problems[nproblems++] = p;
 	t->sgd = *sgd;
 	for (int which = 0; which < 2; which++)
 	{
@@ -213,31 +229,31 @@ training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
 			als_init_row(spec, 5 + which, row, 0.8, side->factors + row * p->stride);
 			side->bias[row] = spec->biased ? 0.1f * random_normal() : 0;
 		}
-		side->penalty = allocate(n * sizeof(float));
-		side->bias_penalty = allocate(n * sizeof(float));
-		side->share = allocate(n * sizeof(float));
-		side->power = allocate(2 * n * sizeof(float));
+		side->penalty = keep(n * sizeof(float));
+		side->bias_penalty = keep(n * sizeof(float));
+		side->share = keep(n * sizeof(float));
+		side->power = keep(2 * n * sizeof(float));
 		for (int k = 0; k < 2; k++)
 		{
-			side->state[k] = allocate(elements);
-			side->bias_state[k] = allocate(n * sizeof(float));
+			side->state[k] = keep(elements);
+			side->bias_state[k] = keep(n * sizeof(float));
 		}
-		side->gradient = allocate(elements);
-		side->bias_gradient = allocate(n * sizeof(float));
-		side->touched = allocate(n * sizeof(uint32_t));
-		sgd_init_side(spec, side, p->side[1 - which].n, p->offset[which]);
+		side->gradient = keep(elements);
+		side->bias_gradient = keep(n * sizeof(float));
+		side->touched = keep(n * sizeof(uint32_t));
+		sgd_init_rows(spec, side, p->side[1 - which].n, p->offset[which], 0, n);
 		problem_gramian(p, als, which);
 	}
-	t->ws = sgd_workspace_init_with(allocate(sgd_workspace_size(spec, sgd)), spec, sgd, kernel);
+	t->ws = sgd_workspace_init_with(keep(sgd_workspace_size(spec, sgd)), spec, sgd, kernel);
 	if (spec->alpha0 > 0)
 		sgd_set_gramians(t->ws, p->gramian[0], p->gramian[1]);
-	t->members = allocate(p->side[1].n * sizeof(uint32_t));
+	t->members = keep(p->side[1].n * sizeof(uint32_t));
 	for (uint32_t k = 0; k < p->side[1].n; k++)
 		t->members[k] = k;
-	t->offset = allocate((p->side[0].n + 1) * sizeof(uint32_t));
+	t->offset = keep((p->side[0].n + 1) * sizeof(uint32_t));
 	for (size_t k = 0; k <= p->side[0].n; k++)
 		t->offset[k] = (uint32_t) p->offset[0][k];
-	t->samples = allocate(p->npairs * sizeof(SgdSample));
+	t->samples = keep(p->npairs * sizeof(SgdSample));
 	t->block.nrows = (uint32_t) p->side[0].n;
 	t->block.offset = t->offset;
 	t->block.entries = p->entries[0];
@@ -246,7 +262,6 @@ training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
 	t->block.key = 99;
 	t->block.progress_end = 0.1;
 	t->block.samples = t->samples;
-	free(als);
 	return t;
 }
 
@@ -259,8 +274,9 @@ block_loss(Training *t)
 	SgdSums		sums;
 
 	still.batch_size = 0;
-	ws = sgd_workspace_init_with(allocate(sgd_workspace_size(&t->problem->spec, &still)),
-								 &t->problem->spec, &still, &sgd_kernel_base);
+	if (t->scratch == NULL)
+		t->scratch = keep(sgd_workspace_size(&t->problem->spec, &still));
+	ws = sgd_workspace_init_with(t->scratch, &t->problem->spec, &still, &sgd_kernel_base);
 	if (t->problem->spec.alpha0 > 0)
 		sgd_set_gramians(ws, t->problem->gramian[0], t->problem->gramian[1]);
 	(void) sgd_run_block(ws, t->side, &t->block, &sums, NULL, NULL);
@@ -272,7 +288,6 @@ block_loss(Training *t)
 		memset(t->side[which].bias_gradient, 0, n * sizeof(float));
 		memset(t->side[which].touched, 0, n * sizeof(uint32_t));
 	}
-	free(ws);
 	return sums.loss;
 }
 
@@ -320,8 +335,8 @@ check_gradient(const char *name, const AlsSpec *spec, SgdSpec sgd)
 	{
 		SgdSide    *side = &t->side[which];
 
-		before[which] = allocate(side->n * t->problem->stride * sizeof(float));
-		bias[which] = allocate(side->n * sizeof(float));
+		before[which] = keep(side->n * t->problem->stride * sizeof(float));
+		bias[which] = keep(side->n * sizeof(float));
 		memcpy(before[which], side->factors, side->n * t->problem->stride * sizeof(float));
 		memcpy(bias[which], side->bias, side->n * sizeof(float));
 	}
@@ -512,4 +527,8 @@ test_sgd(void)
 	test_optimizers();
 	test_sampling();
 	test_solver();
+	while (nproblems > 0)
+		problem_free(problems[--nproblems]);
+	while (nkept > 0)
+		free(kept[--nkept]);
 }
