@@ -14,7 +14,7 @@ RANK = vector operators topk page directory build insert candidates scan \
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	read options progress crew fit train
+	read options holdout progress crew fit train
 SERVE = ids call predict rank seen topk similar
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \

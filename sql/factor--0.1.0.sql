@@ -259,6 +259,17 @@ COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, in
 	'trains a model from a table of ratings by alternating least squares, and stores it';
 
 -- ---------------------------------------------------------------------------
+-- Judging
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_holdout(user_id "any", item_id "any",
+	fraction double precision DEFAULT 0.1, seed bigint DEFAULT 0)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'mf_holdout' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_holdout("any", "any", double precision, bigint) IS
+	'whether the pair is of the fraction of all pairs that is held out, by a hash of the ids'' texts and the seed';
+
+-- ---------------------------------------------------------------------------
 -- Serving
 -- ---------------------------------------------------------------------------
 

@@ -48,6 +48,13 @@ extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
 extern void ids_sort(const ModelKey *key, uint32 n, const Datum *ids,
 					 const uint64 *rows, IdSet *set, IdRanks *ranks);
 
+/*
+ * Fixes the settings that ids' texts depend on, until AtEOXact_GUC(true, level)
+ * with the level returned; and the hash of an id's text.
+ */
+extern int	ids_fix_settings(void);
+extern uint64 id_hash(const char *text);
+
 /* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 
