@@ -8,19 +8,21 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86
+	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86 judge metrics
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
-	recent rows
+	recent rows scan
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options holdout progress crew fit train
 SERVE = ids call predict rank seen topk similar
+EVALUATE = roster biases panel ranker judging evaluate
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \
 	$(TRAIN:%=src/train/%.o) \
 	$(SERVE:%=src/serve/%.o) \
+	$(EVALUATE:%=src/evaluate/%.o) \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))

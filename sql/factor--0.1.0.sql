@@ -269,6 +269,44 @@ CREATE FUNCTION mf_holdout(user_id "any", item_id "any",
 COMMENT ON FUNCTION mf_holdout("any", "any", double precision, bigint) IS
 	'whether the pair is of the fraction of all pairs that is held out, by a hash of the ids'' texts and the seed';
 
+CREATE FUNCTION mf_evaluate(
+	model text,
+	test regclass,
+	user_col name DEFAULT NULL,
+	item_col name DEFAULT NULL,
+	rating_col name DEFAULT NULL,
+	k integer DEFAULT 10,
+	relevant double precision DEFAULT NULL,
+	train regclass DEFAULT NULL,
+	exclude_train boolean DEFAULT true,
+	baselines boolean DEFAULT false)
+	RETURNS TABLE (
+		method text,
+		rmse double precision,
+		mae double precision,
+		"precision" double precision,
+		recall double precision,
+		ndcg double precision,
+		map double precision,
+		mrr double precision,
+		hit_rate double precision,
+		auc double precision,
+		coverage double precision,
+		diversity double precision,
+		popularity double precision,
+		novelty double precision,
+		users bigint,
+		pairs bigint,
+		relevant_pairs bigint,
+		in_training bigint,
+		unknown_users bigint,
+		unknown_items bigint,
+		unknown_pairs bigint)
+	AS 'MODULE_PATHNAME', 'mf_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1;
+COMMENT ON FUNCTION mf_evaluate(text, regclass, name, name, name, integer, double precision,
+	regclass, boolean, boolean) IS
+	'judges a model by pairs that it was not trained on: errors of ratings, and metrics of everyone''s k best items';
+
 -- ---------------------------------------------------------------------------
 -- Serving
 -- ---------------------------------------------------------------------------

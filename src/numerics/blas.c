@@ -159,6 +159,13 @@ blas_gemm_subtract(const float *a, int lda, const float *b, int ldb,
 			   1.0f, c, ldc);
 }
 
+void
+blas_gemm_transposed(const float *a, int lda, int m, const float *b, int ldb, int n,
+					 int k, float *c, int ldc)
+{
+	blas.sgemm(ROW_MAJOR, NO_TRANS, TRANS, m, n, k, 1.0f, a, lda, b, ldb, 0.0f, c, ldc);
+}
+
 bool
 blas_potrf(float *a, int lda, int n)
 {

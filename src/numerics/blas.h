@@ -25,6 +25,11 @@ extern void blas_syrk(float sign, const float *x, int ldx, int n, int d,
 extern void blas_gemm_subtract(const float *a, int lda, const float *b, int ldb,
 							   int k, int m, int n, float *c, int ldc);
 
+/* C := A B^T for A: m by k, B: n by k, C: m by n. */
+extern void blas_gemm_transposed(const float *a, int lda, int m,
+								 const float *b, int ldb, int n, int k,
+								 float *c, int ldc);
+
 /* Overwrites the upper triangle of A, n by n, by U where U^T U = A; false
  * where A is not positive definite. */
 extern bool blas_potrf(float *a, int lda, int n);

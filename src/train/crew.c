@@ -222,8 +222,8 @@ WorkStage(CrewMember *member)
 
 /* ---- Workers ---- */
 
-static void
-LoadBlas(void)
+void
+crew_load_blas(void)
 {
 	const char *why;
 
@@ -248,7 +248,7 @@ factor_train_worker(dsm_segment *seg, shm_toc *toc)
 	SharedFileSet *fileset = NULL;
 	int			phase;
 
-	LoadBlas();
+	crew_load_blas();
 	if (shared->fileset != DSM_HANDLE_INVALID)
 	{
 		bigarray_attach(&fileset_array, shared->fileset, sizeof(SharedFileSet));
@@ -335,8 +335,8 @@ Launch(Crew *crew, const AlsSpec *spec, int workers, dsm_segment *fileset_segmen
  * Is there room for a parallel context too? PostgreSQL raises an error where
  * there is not, after everything of ours may just have fitted.
  */
-static bool
-RoomForContext(void)
+bool
+crew_room_for_context(void)
 {
 	BigArray	reserve;
 	bool		given = bigarray_alloc(&reserve, CONTEXT_RESERVE, true,
@@ -354,7 +354,7 @@ crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
 	Size		size;
 	bool		shared;
 
-	LoadBlas();
+	crew_load_blas();
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		crew->member.matrix[side] = &ratings->by[side];
 
@@ -364,7 +364,7 @@ crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
 	StateLayout(&crew->member, spec, crew->state.data);
 	crew->member.workspace = MakeWorkspace(spec);
 
-	if (workers > 0 && shared && ratings->shared && RoomForContext())
+	if (workers > 0 && shared && ratings->shared && crew_room_for_context())
 		Launch(crew, spec, workers, fileset_segment);
 	else
 	{

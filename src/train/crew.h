@@ -58,6 +58,12 @@ extern const double *crew_gramian(const Crew *crew, MfSide side);
  */
 extern AlsSums crew_sums(const Crew *crew, MfSide side);
 
+/* Loads OpenBLAS in this process, or errors with a hint. */
+extern void crew_load_blas(void);
+
+/* Is there shared memory for a parallel context? */
+extern bool crew_room_for_context(void);
+
 /* Sends the workers home; the arrays stay. */
 extern void crew_end(Crew *crew);
 

@@ -1,5 +1,5 @@
 /*
- * progress.c: what pg_stat_activity says of a training.
+ * progress.c: what pg_stat_activity says of a training or a batch.
  *
  * PostgreSQL's progress views are for its own commands. What an extension can
  * do is what autovacuum does: put a description in place of the query. The
@@ -12,12 +12,12 @@
 
 #include "train/progress.h"
 
-static char progress_model[2 * NAMEDATALEN];
+static char progress_of[3 * NAMEDATALEN];
 
 void
-progress_begin(const char *model)
+progress_begin(const char *function, const char *model)
 {
-	strlcpy(progress_model, model, sizeof(progress_model));
+	snprintf(progress_of, sizeof(progress_of), "%s %s", function, model);
 }
 
 void
@@ -27,7 +27,7 @@ progress_report(const char *what,...)
 	int			used;
 	va_list		args;
 
-	used = snprintf(text, sizeof(text), "mf_train %s: ", progress_model);
+	used = snprintf(text, sizeof(text), "%s: ", progress_of);
 	va_start(args, what);
 	vsnprintf(text + used, sizeof(text) - used, what, args);
 	va_end(args);
@@ -37,6 +37,6 @@ progress_report(const char *what,...)
 void
 progress_end(void)
 {
-	progress_model[0] = '\0';
+	progress_of[0] = '\0';
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
 }

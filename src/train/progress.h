@@ -8,9 +8,9 @@
 
 /*
  * Between these, the session's query in pg_stat_activity reads
- * "mf_train <model>: <what>". progress_end() puts the query back.
+ * "<function> <model>: <what>". progress_end() puts the query back.
  */
-extern void progress_begin(const char *model);
+extern void progress_begin(const char *function, const char *model);
 extern void progress_report(const char *what,...) pg_attribute_printf(1, 2);
 extern void progress_end(void);
 

@@ -368,7 +368,7 @@ mf_train(PG_FUNCTION_ARGS)
 	target = model_target_open(extension_schema, options.model, key);
 	AdviseUserIndex(&source);
 
-	progress_begin(quote_identifier(target->name));
+	progress_begin("mf_train", quote_identifier(target->name));
 	training = true;
 	PG_TRY();
 	{
