@@ -68,5 +68,6 @@ extern void test_als(void);
 extern void test_als_limits(void);
 extern void test_rest(void);
 extern void test_codes(void);
+extern void test_judge(void);
 
 #endif							/* CHECK_H */

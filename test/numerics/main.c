@@ -86,6 +86,7 @@ main(void)
 	test_als_limits();
 	test_rest();
 	test_codes();
+	test_judge();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed == 0 ? 0 : 1;
 }
