@@ -16,7 +16,8 @@ MODEL = name tables catalog guard write indexes manage lookup cache plans \
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options holdout progress crew fit train
 SERVE = ids call predict rank seen topk similar
-EVALUATE = roster biases panel ranker judging evaluate
+EVALUATE = roster biases panel ranker judging evaluate \
+	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \

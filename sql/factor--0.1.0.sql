@@ -307,6 +307,48 @@ COMMENT ON FUNCTION mf_evaluate(text, regclass, name, name, name, integer, doubl
 	regclass, boolean, boolean) IS
 	'judges a model by pairs that it was not trained on: errors of ratings, and metrics of everyone''s k best items';
 
+CREATE FUNCTION mf_train_with(
+	ratings regclass,
+	options jsonb,
+	user_col name DEFAULT 'user_id',
+	item_col name DEFAULT 'item_id',
+	rating_col name DEFAULT 'rating',
+	model text DEFAULT NULL,
+	OUT model text,
+	OUT users bigint,
+	OUT items bigint,
+	OUT ratings bigint,
+	OUT iterations integer,
+	OUT error double precision,
+	OUT seconds double precision)
+	AS 'MODULE_PATHNAME', 'mf_train_with' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_train_with(regclass, jsonb, name, name, name, text) IS
+	'mf_train with its options as a JSON object, as mf_tune finds them';
+
+CREATE PROCEDURE mf_tune(
+	ratings regclass,
+	grid jsonb,
+	user_col name DEFAULT 'user_id',
+	item_col name DEFAULT 'item_id',
+	rating_col name DEFAULT 'rating',
+	results text DEFAULT NULL,
+	metric text DEFAULT 'rmse',
+	trials integer DEFAULT NULL,
+	holdout double precision DEFAULT 0.1,
+	folds integer DEFAULT 1,
+	seed bigint DEFAULT 0,
+	test regclass DEFAULT NULL,
+	k integer DEFAULT 10,
+	relevant double precision DEFAULT NULL,
+	verbose boolean DEFAULT true,
+	INOUT best jsonb DEFAULT NULL,
+	INOUT score double precision DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'mf_tune' LANGUAGE C;
+COMMENT ON PROCEDURE mf_tune(regclass, jsonb, name, name, name, text, text, integer,
+	double precision, integer, bigint, regclass, integer, double precision, boolean,
+	jsonb, double precision) IS
+	'searches for good options of mf_train by held-out pairs: one trial after the other, each a row of a table';
+
 -- ---------------------------------------------------------------------------
 -- Serving
 -- ---------------------------------------------------------------------------
