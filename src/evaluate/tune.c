@@ -45,6 +45,7 @@
 #include "compat.h"
 #include "evaluate/grid.h"
 #include "evaluate/trainwith.h"
+#include "train/ratings.h"
 
 PG_FUNCTION_INFO_V1(mf_tune);
 
@@ -148,13 +149,14 @@ Count(int column)
 }
 
 static char *
-MetricList(void)
+MetricList(bool quoted)
 {
 	StringInfoData list;
 
 	initStringInfo(&list);
 	for (int m = 0; m < METRICS; m++)
-		appendStringInfo(&list, "%s%s", m > 0 ? ", " : "", quote_identifier(metrics[m].name));
+		appendStringInfo(&list, "%s%s", m > 0 ? ", " : "",
+						 quoted ? quote_identifier(metrics[m].name) : metrics[m].name);
 	return list.data;
 }
 
@@ -200,7 +202,7 @@ FindMetric(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized metric \"%s\"", name),
-			 errhint("The metrics there are: %s.", MetricList())));
+			 errhint("The metrics there are: %s.", MetricList(false))));
 }
 
 static char *
@@ -305,6 +307,25 @@ ReadArguments(FunctionCallInfo fcinfo, Search *search)
 	NameResults(search, fcinfo);
 }
 
+/* Wrong columns are told before anything is tried, in the caller's terms. */
+static void
+CheckTables(const Search *search)
+{
+	RatingSource source = {
+		.relid = search->call.ratings,
+		.user_col = search->call.user_col,
+		.item_col = search->call.item_col,
+		.rating_col = search->call.rating_col,
+	};
+	ModelKey	key[2];
+
+	ratings_check(&source, key);
+	if (!OidIsValid(search->test))
+		return;
+	source.relid = search->test;
+	ratings_check(&source, key);
+}
+
 /* ---- A trial ---- */
 
 /* The parts of a fold, as views; or the tables, where the test was given. */
@@ -353,7 +374,7 @@ RunFold(const Search *search, int fold, const char *set, Trial *trial)
 	Run(SPI_OK_SELECT,
 		"SELECT %s, users, pairs FROM %s.mf_evaluate(model => %s, test => %u::pg_catalog.regclass, "
 		"user_col => %s, item_col => %s, k => %d, relevant => %s)",
-		MetricList(), search->extension, model, test, quote_literal_cstr(call.user_col),
+		MetricList(true), search->extension, model, test, quote_literal_cstr(call.user_col),
 		quote_literal_cstr(call.item_col), search->k, search->relevant);
 	for (int m = 0; m < METRICS; m++)
 	{
@@ -458,7 +479,7 @@ KeepTrial(const Search *search, const char *set, const Trial *trial, double seco
 		"INSERT INTO %s (trial, source, protocol, options, %s, users, pairs, error, seconds, finished_at) "
 		"SELECT 1 OPERATOR(pg_catalog.+) coalesce(pg_catalog.max(trial), 0), %s, %s, %s, %s"
 		INT64_FORMAT ", " INT64_FORMAT ", %s, '%.3f', pg_catalog.clock_timestamp() FROM %s",
-		search->results, MetricList(), quote_literal_cstr(search->source),
+		search->results, MetricList(true), quote_literal_cstr(search->source),
 		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(search->protocol)),
 		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(set)), values.data,
 		trial->users, trial->pairs, trial->error ? quote_literal_cstr(trial->error) : "NULL",
@@ -573,6 +594,7 @@ mf_tune(PG_FUNCTION_ARGS)
 	ReadArguments(fcinfo, &search);
 	if (!PG_ARGISNULL(ARG_TRIALS))
 		trials = Range(PG_GETARG_INT32(ARG_TRIALS), "trials", MAX_TRIALS);
+	CheckTables(&search);
 	MakeProtocol(&search);
 	sets = grid_sets(search.call.extension_schema, PG_GETARG_JSONB_P(ARG_GRID), trials,
 					 search.seed, search.context, &n);
