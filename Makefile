@@ -7,16 +7,19 @@ MODULE_big = factor
 DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
-NUMERICS = blas distance topheap cholesky als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als codes codes_x86 judge metrics
+NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
+	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 topall \
+	sampling judge metrics
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
-	recent rows scan
+	recent rows gramian scan
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	read options holdout progress crew fit train
-SERVE = ids call predict rank seen topk similar
-EVALUATE = roster biases panel ranker judging evaluate \
+	read options progress crew warm fit train sharded
+SERVE = ids call predict rank idlist basket seen diversify recommend topk \
+	explain foldin similar solve_state solve \
+	pairs everyone topk_all refresh
+EVALUATE = holdout roster biases panel ranker judging evaluate \
 	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
@@ -33,9 +36,10 @@ ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=factor
 PROVE_TESTS = test/t/*.pl
 
 # Contraction to fused multiply-add is left to code that asks for it, so that
-# one source gives one result on every processor of a kind.
+# one source gives one result on every processor of a kind. Nothing looks at
+# errno after sqrt(), which would keep loops with one from being vectorised.
 PG_CPPFLAGS = -I$(srcdir)/src
-PG_CFLAGS = -O3 -ffp-contract=off
+PG_CFLAGS = -O3 -ffp-contract=off -fno-math-errno
 SHLIB_LINK = -ldl -lm
 
 # `make WERROR=1` turns warnings into errors.

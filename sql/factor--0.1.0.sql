@@ -259,6 +259,190 @@ COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, in
 	'trains a model from a table of ratings by alternating least squares, and stores it';
 
 -- ---------------------------------------------------------------------------
+-- Training in SQL: half an iteration as an aggregate
+-- ---------------------------------------------------------------------------
+
+CREATE TYPE mf_options AS (
+	implicit boolean,
+	mean double precision,
+	regularization double precision,
+	reg_exponent double precision,
+	bias_regularization double precision,
+	alpha double precision,
+	unobserved_weight double precision,
+	others bigint,
+	gramian double precision[]
+);
+COMMENT ON TYPE mf_options IS
+	'what mf_solve() is to minimise; made by mf_explicit() and mf_implicit()';
+COMMENT ON COLUMN mf_options.implicit IS
+	'implicit feedback: the rating is a weight, the target 1';
+COMMENT ON COLUMN mf_options.mean IS
+	'mean of the ratings, which predictions start from';
+COMMENT ON COLUMN mf_options.regularization IS
+	'weight of the vectors'' squared lengths';
+COMMENT ON COLUMN mf_options.reg_exponent IS
+	'how that weight grows with the number of a row''s ratings';
+COMMENT ON COLUMN mf_options.bias_regularization IS
+	'weight of the squared biases';
+COMMENT ON COLUMN mf_options.alpha IS
+	'weight of an implicit rating of 1';
+COMMENT ON COLUMN mf_options.unobserved_weight IS
+	'weight of every pair, rated or not';
+COMMENT ON COLUMN mf_options.others IS
+	'how many vectors the other side has';
+COMMENT ON COLUMN mf_options.gramian IS
+	'mf_gramian() of the other side''s vectors';
+
+CREATE FUNCTION mf_explicit(
+	mean double precision,
+	regularization double precision,
+	reg_exponent double precision DEFAULT 0.5,
+	bias_regularization double precision DEFAULT 4)
+	RETURNS mf_options LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN ROW(false, mean, regularization, reg_exponent, bias_regularization,
+		1::double precision, 0::double precision, NULL::bigint,
+		NULL::double precision[])::mf_options;
+COMMENT ON FUNCTION mf_explicit(double precision, double precision, double precision, double precision) IS
+	'options of mf_solve() for explicit feedback: ratings that people gave';
+
+CREATE FUNCTION mf_implicit(
+	alpha double precision DEFAULT 1,
+	regularization double precision DEFAULT 0.3,
+	reg_exponent double precision DEFAULT 0.5,
+	unobserved_weight double precision DEFAULT 0,
+	others bigint DEFAULT NULL,
+	gramian double precision[] DEFAULT NULL)
+	RETURNS mf_options LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN ROW(true, 0::double precision, regularization, reg_exponent, 0::double precision,
+		alpha, unobserved_weight, others, gramian)::mf_options;
+COMMENT ON FUNCTION mf_implicit(double precision, double precision, double precision,
+	double precision, bigint, double precision[]) IS
+	'options of mf_solve() for implicit feedback: what people did';
+
+CREATE FUNCTION mf_solve_accum(internal, real[], double precision, mf_options) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_solve_accum(internal, real[], double precision, mf_options) IS
+	'adds a row to the sums of mf_solve()';
+
+CREATE FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_options) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_biased_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_options) IS
+	'adds a row to the sums of mf_solve() with biases';
+
+CREATE FUNCTION mf_solve_combine(internal, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_solve_combine(internal, internal) IS
+	'adds the sums of two parts of a group';
+
+CREATE FUNCTION mf_solve_serialize(internal) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'mf_solve_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_serialize(internal) IS
+	'the sums as bytes, for another process';
+
+CREATE FUNCTION mf_solve_deserialize(bytea, internal) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_deserialize(bytea, internal) IS
+	'the sums from bytes';
+
+-- Costs of the final functions are left at 1, below the truth: where nothing is
+-- known of partitions, the planner takes each for as many groups as the whole,
+-- and would rather solve them here than once on each server.
+CREATE FUNCTION mf_solve_final(internal) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'mf_solve_final' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_final(internal) IS
+	'the solution of the normal equations';
+
+CREATE FUNCTION mf_solve_error_final(internal) RETURNS double precision
+	AS 'MODULE_PATHNAME', 'mf_solve_error_final' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_error_final(internal) IS
+	'the weighted squared error that the solution leaves';
+
+CREATE FUNCTION mf_gramian_accum(internal, real[]) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_gramian_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_gramian_accum(internal, real[]) IS
+	'adds a vector''s outer product';
+
+CREATE FUNCTION mf_gramian_final(internal) RETURNS double precision[]
+	AS 'MODULE_PATHNAME', 'mf_gramian_final' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_gramian_final(internal) IS
+	'the sum of outer products, row after row';
+
+CREATE AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) IS
+	'the bias and, after it, the vector that explain the ratings best, given the other side''s biases and vectors';
+
+CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) IS
+	'the vector that explains the ratings best, given the other side''s vectors';
+
+CREATE AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) IS
+	'the weighted squared error that the solution of mf_solve() leaves';
+
+CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) IS
+	'the weighted squared error that the solution of mf_solve() leaves';
+
+CREATE AGGREGATE mf_gramian(factors real[]) (
+	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_gramian_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_gramian(factors real[]) IS
+	'the sum of the vectors'' outer products, row after row';
+
+CREATE FUNCTION mf_train_sharded(
+	by_user regclass,
+	by_item regclass,
+	user_copies regclass[],
+	item_copies regclass[],
+	user_col name DEFAULT 'user_id',
+	item_col name DEFAULT 'item_id',
+	rating_col name DEFAULT 'rating',
+	model text DEFAULT NULL,
+	feedback text DEFAULT 'explicit',
+	factors integer DEFAULT NULL,
+	iterations integer DEFAULT NULL,
+	regularization double precision DEFAULT NULL,
+	reg_exponent double precision DEFAULT NULL,
+	bias_regularization double precision DEFAULT NULL,
+	alpha double precision DEFAULT NULL,
+	unobserved_weight double precision DEFAULT NULL,
+	seed bigint DEFAULT 0,
+	verbose boolean DEFAULT true,
+	index boolean DEFAULT NULL,
+	OUT model text,
+	OUT users bigint,
+	OUT items bigint,
+	OUT ratings bigint,
+	OUT iterations integer,
+	OUT error double precision,
+	OUT seconds double precision)
+	AS 'MODULE_PATHNAME', 'mf_train_sharded' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET enable_partitionwise_aggregate = on;
+COMMENT ON FUNCTION mf_train_sharded(regclass, regclass, regclass[], regclass[], name, name, name,
+	text, text, integer, integer, double precision, double precision, double precision,
+	double precision, double precision, bigint, boolean, boolean) IS
+	'trains a model as mf_train() does, each half iteration on the servers that hold the ratings';
+
+-- ---------------------------------------------------------------------------
 -- Judging
 -- ---------------------------------------------------------------------------
 
@@ -416,32 +600,192 @@ COMMENT ON FUNCTION mf_predict(anyelement, anycompatible, anycompatible, text) I
 	'mf_predict for ids of other types: item_type is a NULL of the type of the item ids';
 
 CREATE FUNCTION mf_topk(user_id bigint, k integer DEFAULT 10, model text DEFAULT NULL,
-	exclude_seen boolean DEFAULT true)
+	exclude_seen boolean DEFAULT true, candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item bigint, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(bigint, integer, text, boolean) IS
+COMMENT ON FUNCTION mf_topk(bigint, integer, text, boolean, bigint[], bigint[], boolean, double precision) IS
 	'the k items that the user would rate highest, without those rated already';
 
 CREATE FUNCTION mf_topk(user_id uuid, k integer DEFAULT 10, model text DEFAULT NULL,
-	exclude_seen boolean DEFAULT true)
+	exclude_seen boolean DEFAULT true, candidates uuid[] DEFAULT NULL, exclude uuid[] DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item uuid, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(uuid, integer, text, boolean) IS
+COMMENT ON FUNCTION mf_topk(uuid, integer, text, boolean, uuid[], uuid[], boolean, double precision) IS
 	'the k items that the user would rate highest, without those rated already';
 
 CREATE FUNCTION mf_topk(user_id text, k integer DEFAULT 10, model text DEFAULT NULL,
-	exclude_seen boolean DEFAULT true)
+	exclude_seen boolean DEFAULT true, candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item text, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(text, integer, text, boolean) IS
+COMMENT ON FUNCTION mf_topk(text, integer, text, boolean, text[], text[], boolean, double precision) IS
 	'the k items that the user would rate highest, without those rated already';
 
+-- An array of a polymorphic type cannot be left out of a call, so that there is
+-- one form without arrays and one with both.
 CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
-	exclude_seen boolean DEFAULT true, model text DEFAULT NULL)
+	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item anycompatible, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text) IS
+COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text, boolean,
+	double precision) IS
 	'mf_topk for ids of other types: item_type is a NULL of the type that item is to have';
+
+CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
+	candidates anycompatiblearray, exclude anycompatiblearray,
+	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
+	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
+	RETURNS TABLE (item anycompatible, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_witness_lists' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, anycompatiblearray,
+	anycompatiblearray, boolean, text, boolean, double precision) IS
+	'mf_topk for ids of other types, with candidates and items to exclude; NULL for one not wanted';
+
+CREATE FUNCTION mf_topk_for(items bigint[], ratings double precision[] DEFAULT NULL,
+	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
+	candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL,
+	diversity double precision DEFAULT 0)
+	RETURNS TABLE (item bigint, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk_for(bigint[], double precision[], integer, text, boolean, bigint[], bigint[],
+	double precision) IS
+	'the k items that someone with these items would rate highest, without these';
+
+CREATE FUNCTION mf_topk_for(items uuid[], ratings double precision[] DEFAULT NULL,
+	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
+	candidates uuid[] DEFAULT NULL, exclude uuid[] DEFAULT NULL,
+	diversity double precision DEFAULT 0)
+	RETURNS TABLE (item uuid, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk_for(uuid[], double precision[], integer, text, boolean, uuid[], uuid[],
+	double precision) IS
+	'the k items that someone with these items would rate highest, without these';
+
+CREATE FUNCTION mf_topk_for(items text[], ratings double precision[] DEFAULT NULL,
+	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
+	candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
+	diversity double precision DEFAULT 0)
+	RETURNS TABLE (item text, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION mf_topk_for(text[], double precision[], integer, text, boolean, text[], text[],
+	double precision) IS
+	'the k items that someone with these items would rate highest, without these';
+
+CREATE FUNCTION mf_explain(user_id bigint, item_id bigint, n integer DEFAULT 10,
+	model text DEFAULT NULL)
+	RETURNS TABLE (item bigint, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(bigint, bigint, integer, text) IS
+	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+
+CREATE FUNCTION mf_explain(user_id uuid, item_id uuid, n integer DEFAULT 10,
+	model text DEFAULT NULL)
+	RETURNS TABLE (item uuid, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(uuid, uuid, integer, text) IS
+	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+
+CREATE FUNCTION mf_explain(user_id text, item_id text, n integer DEFAULT 10,
+	model text DEFAULT NULL)
+	RETURNS TABLE (item text, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(text, text, integer, text) IS
+	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+
+CREATE FUNCTION mf_explain(user_id anyelement, item_id anycompatible, n integer,
+	item_type anycompatible, model text DEFAULT NULL)
+	RETURNS TABLE (item anycompatible, rating double precision, contribution double precision,
+		base double precision, score double precision)
+	AS 'MODULE_PATHNAME', 'mf_explain_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION mf_explain(anyelement, anycompatible, integer, anycompatible, text) IS
+	'mf_explain for ids of other types: item_type is a NULL of the type of the item ids';
+
+CREATE TYPE mf_vector AS (bias real, factors real[]);
+COMMENT ON TYPE mf_vector IS 'what the table of a model''s users holds of one: a bias and factors';
+COMMENT ON COLUMN mf_vector.bias IS 'how far above the mean the ratings lie; 0 for implicit feedback';
+COMMENT ON COLUMN mf_vector.factors IS 'the embedding';
+
+CREATE FUNCTION mf_fold_in_final(state internal) RETURNS mf_vector
+	AS 'MODULE_PATHNAME', 'mf_fold_in_final' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_final(internal) IS 'of the aggregate mf_fold_in: the vector';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item bigint, rating double precision)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, bigint, double precision) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item bigint, rating double precision) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(bigint, double precision) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item bigint, rating double precision, model text)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, bigint, double precision, text) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item bigint, rating double precision, model text) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(bigint, double precision, text) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item uuid, rating double precision)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, uuid, double precision) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item uuid, rating double precision) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(uuid, double precision) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item uuid, rating double precision, model text)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, uuid, double precision, text) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item uuid, rating double precision, model text) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(uuid, double precision, text) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item text, rating double precision)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, text, double precision) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item text, rating double precision) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(text, double precision) IS
+	'the vector of a user with these ratings, as mf_train would find it';
+
+CREATE FUNCTION mf_fold_in_add(state internal, item text, rating double precision, model text)
+	RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_fold_in_add' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_fold_in_add(internal, text, double precision, text) IS
+	'of the aggregate mf_fold_in: takes a row';
+CREATE AGGREGATE mf_fold_in(item text, rating double precision, model text) (
+	SFUNC = mf_fold_in_add, STYPE = internal, SSPACE = 2048, FINALFUNC = mf_fold_in_final,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_fold_in(text, double precision, text) IS
+	'the vector of a user with these ratings, as mf_train would find it';
 
 CREATE FUNCTION mf_similar_items(item_id bigint, k integer DEFAULT 10, model text DEFAULT NULL)
 	RETURNS TABLE (item bigint, similarity double precision)
@@ -492,3 +836,90 @@ CREATE FUNCTION mf_similar_users(to_user anycompatible, k integer, user_type any
 	AS 'MODULE_PATHNAME', 'mf_similar_users_witness' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_users(anycompatible, integer, anycompatible, text) IS
 	'mf_similar_users for ids of other types: user_type is a NULL of the type of the ids';
+
+-- ---------------------------------------------------------------------------
+-- Everyone at once
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_topk_all(k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(integer, text, boolean) IS
+	'what mf_topk gives for every user of the model, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users bigint[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(bigint[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users uuid[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id uuid, item uuid, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(uuid[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users text[], k integer DEFAULT 10, model text DEFAULT NULL,
+	exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id text, item text, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(text[], integer, text, boolean) IS
+	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
+
+CREATE FUNCTION mf_topk_all(users anyarray, item_type anycompatible, k integer DEFAULT 10,
+	model text DEFAULT NULL, exclude_seen boolean DEFAULT true)
+	RETURNS TABLE (user_id anyelement, item anycompatible, score double precision, rank integer)
+	AS 'MODULE_PATHNAME', 'mf_topk_all_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION mf_topk_all(anyarray, anycompatible, integer, text, boolean) IS
+	'mf_topk_all for ids of other types: item_type is a NULL of the type that item is to have';
+
+-- ---------------------------------------------------------------------------
+-- Keeping up between trainings
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_retrain(
+	model text DEFAULT NULL,
+	iterations integer DEFAULT 15,
+	tolerance double precision DEFAULT 0.001,
+	verbose boolean DEFAULT true,
+	OUT model text,
+	OUT users bigint,
+	OUT items bigint,
+	OUT ratings bigint,
+	OUT iterations integer,
+	OUT error double precision,
+	OUT seconds double precision)
+	AS 'MODULE_PATHNAME', 'mf_retrain' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_retrain(text, integer, double precision, boolean) IS
+	'trains a model again with the options it has, from the vectors it has, until the objective hardly falls';
+
+CREATE FUNCTION mf_refresh(model text DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text) IS
+	'solves anew what has other ratings than the model knows, adds what is new and removes what is gone';
+
+CREATE FUNCTION mf_refresh(model text, users bigint[], items bigint[] DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text, bigint[], bigint[]) IS
+	'solves the users and items anew from their ratings as they are now, adds or removes them';
+
+CREATE FUNCTION mf_refresh(model text, users uuid[], items uuid[] DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text, uuid[], uuid[]) IS
+	'solves the users and items anew from their ratings as they are now, adds or removes them';
+
+CREATE FUNCTION mf_refresh(model text, users text[], items text[] DEFAULT NULL,
+	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
+	OUT gone_users bigint, OUT gone_items bigint)
+	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_refresh(text, text[], text[]) IS
+	'solves the users and items anew from their ratings as they are now, adds or removes them';

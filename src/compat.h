@@ -38,6 +38,11 @@
 #define RestrictSearchPath() ((void) 0)
 #endif
 
+/* A function that does not return: said before the declaration since 18 */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* The number of index searches, shown by EXPLAIN ANALYZE since 18 */
 #if PG_VERSION_NUM < 180000
 #define count_index_search(scan) ((void) 0)

@@ -420,3 +420,32 @@ model_write_record(ModelTarget *target, const ModelRecord *record,
 	WriteHistory(target, niterations, iterations);
 	SPI_finish();
 }
+
+void
+model_update_record(ModelTarget *target, const ModelRecord *record)
+{
+	Oid			types[7] = {NAMEOID, NAMEOID, INT8OID, INT8OID, INT8OID,
+	FLOAT4ARRAYOID, FLOAT4ARRAYOID};
+	Datum		values[7];
+	bool		isnull[2];
+	char		nulls[7] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
+
+	SPI_connect();
+	values[0] = NameDatum(target->schema_name);
+	values[1] = NameDatum(target->name);
+	values[2] = Int64GetDatum(record->users);
+	values[3] = Int64GetDatum(record->items);
+	values[4] = Int64GetDatum(record->ratings);
+	for (int side = 0; side < 2; side++)
+	{
+		values[5 + side] = MatrixDatum(record->gramian[side], record->factors, &isnull[side]);
+		if (isnull[side])
+			nulls[5 + side] = 'n';
+	}
+	Execute(psprintf("UPDATE %s SET users = $3, items = $4, ratings = $5, "
+					 "gramian_users = $6, gramian_items = $7 "
+					 "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2",
+					 CatalogTable(target->extension_schema, "mf_models")),
+			7, types, values, nulls, SPI_OK_UPDATE);
+	SPI_finish();
+}

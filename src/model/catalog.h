@@ -152,6 +152,6 @@ extern bool model_resolve(Oid extension_schema, const char *name,
 						  Snapshot snapshot, CatalogRow *row);
 
 /* The error for a name that model_resolve() did not find. */
-extern void model_not_found(const char *name) pg_attribute_noreturn();
+pg_noreturn extern void model_not_found(const char *name);
 
 #endif							/* FACTOR_CATALOG_H */

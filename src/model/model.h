@@ -116,6 +116,13 @@ typedef void (*ModelRowGetter) (void *arg, uint32 k, ModelRow *row);
 extern void model_write_side(ModelTarget *target, MfSide side, int factors,
 							 uint32 n, ModelRowGetter get, void *arg);
 
+/* Inserts or updates n rows of a model that is there, and leaves the others. */
+extern void model_write_rows(ModelTarget *target, MfSide side, int factors,
+							 uint32 n, ModelRowGetter get, void *arg);
+
+/* Deletes the rows with these ids. */
+extern void model_delete_rows(ModelTarget *target, MfSide side, uint32 n, Datum *ids);
+
 /*
  * Makes the indexes that rank the items, by factors and, for a biased model, by
  * (bias || factors), where they are not there already.
@@ -125,6 +132,9 @@ extern void model_write_indexes(ModelTarget *target, bool biased);
 /* Writes the row of mf_models and the rows of mf_history. */
 extern void model_write_record(ModelTarget *target, const ModelRecord *record,
 							   int niterations, const ModelIteration *iterations);
+
+/* Updates counts and Gramians in a row of mf_models that is there. */
+extern void model_update_record(ModelTarget *target, const ModelRecord *record);
 
 /* ---- Serving reads a model (lookup.c, rows.c) ---- */
 
@@ -154,7 +164,7 @@ typedef struct Model
 	Oid			schema;
 	char	   *schema_name;
 	char	   *name;
-	ModelRecord record;			/* gramians not read */
+	ModelRecord record;			/* gramians by model_gramian() only */
 	ModelSide	side[2];
 } Model;
 
@@ -195,11 +205,27 @@ extern bool model_fetch(Model *model, MfSide side, Datum id,
 						ModelEntity *entity);
 
 /*
+ * The same for many rows, one after another: opens what is needed once. The
+ * factors are valid until the next row is read.
+ */
+typedef struct ModelReader ModelReader;
+
+extern ModelReader *model_reader_begin(Model *model, MfSide side);
+extern bool model_reader_fetch(ModelReader *reader, Datum id, ModelEntity *entity);
+extern void model_reader_end(ModelReader *reader);
+
+/*
  * The numbers of a row's array of factors, detoasted; an error if they are not
  * as many as the model has.
  */
 extern const float *model_factors(const Model *model, const ModelSide *side,
 								  Datum factors);
+
+/*
+ * A side's Gramian as training stored it, factors x factors; an error where
+ * there is none. Read in the active snapshot, and kept with the model.
+ */
+extern const float *model_gramian(Model *model, MfSide side);
 
 /* The key type's equality, for SQL text: OPERATOR(pg_catalog.=). */
 extern char *model_equality_operator(Oid type);

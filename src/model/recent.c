@@ -23,6 +23,9 @@
 #define FETCHES_BEFORE 16
 #define MAX_PLACES (1 << 18)
 
+/* Longer ids are read anew each time, so that a place has a largest size. */
+#define MAX_KEY 64
+
 typedef struct RecentEntry
 {
 	RecentRow	row;			/* first: what callers see */
@@ -38,9 +41,9 @@ struct RecentRows
 	RecentEntry **places;
 };
 
-/* An id's bytes; false for the kinds that are not worth the trouble. */
+/* An id's bytes, if it is of a kind that has them at hand. */
 static bool
-IdBytes(const ModelSide *side, const Datum *id, const char **bytes, Size *size)
+GetBytes(const ModelSide *side, const Datum *id, const char **bytes, Size *size)
 {
 	if (side->key_byval)
 	{
@@ -67,6 +70,13 @@ IdBytes(const ModelSide *side, const Datum *id, const char **bytes, Size *size)
 	return false;
 }
 
+/* The same; false where rows of such an id are not kept. */
+static bool
+IdBytes(const ModelSide *side, const Datum *id, const char **bytes, Size *size)
+{
+	return GetBytes(side, id, bytes, size) && *size <= MAX_KEY;
+}
+
 const RecentRow *
 recent_find(ModelSide *side, Datum id)
 {
@@ -85,12 +95,17 @@ recent_find(ModelSide *side, Datum id)
 	return &entry->row;
 }
 
-/* As many places as fit a quarter of work_mem, so both sides take half. */
+/*
+ * As many places as fit a quarter of work_mem when each has a row with its
+ * factors, so both sides take half.
+ */
 static struct RecentRows *
-MakePlaces(MemoryContext context, Size entry_size)
+MakePlaces(MemoryContext context, int factors)
 {
 	struct RecentRows *recent = MemoryContextAlloc(context, sizeof(struct RecentRows));
 	Size		limit = (Size) work_mem * 1024 / 4;
+	Size		entry_size = offsetof(RecentEntry, factors) +
+		(Size) factors * sizeof(float) + MAX_KEY;
 	uint32		n = 1;
 
 	while (n < MAX_PLACES && (Size) n * 2 * (entry_size + sizeof(RecentEntry *)) <= limit)
@@ -121,7 +136,7 @@ recent_keep(ModelSide *side, Datum id, bool found, ModelEntity *entity, int fact
 
 	entry_size = offsetof(RecentEntry, factors) + factors_size + size;
 	if (side->recent == NULL)
-		side->recent = MakePlaces(context, entry_size);
+		side->recent = MakePlaces(context, factors);
 	entry = MemoryContextAlloc(context, entry_size);
 	entry->row.found = found;
 	entry->hash = hash_bytes((const unsigned char *) bytes, size);

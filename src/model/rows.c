@@ -107,38 +107,79 @@ Slot(ModelSide *side, Relation rel)
 	return side->slot;
 }
 
-static bool
-FetchByIndex(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
+/* ---- By the primary key's index ---- */
+
+typedef struct KeyScan
 {
-	Relation	rel = table_open(side->relid, AccessShareLock);
-	Relation	index = index_open(side->index, AccessShareLock);
-	TupleTableSlot *slot = Slot(side, rel);
+	Relation	rel;
+	Relation	index;
+	TupleTableSlot *slot;
 	IndexScanDesc scan;
+} KeyScan;
+
+static void
+BeginKeyScan(ModelSide *side, KeyScan *key_scan)
+{
+	key_scan->rel = table_open(side->relid, AccessShareLock);
+	key_scan->index = index_open(side->index, AccessShareLock);
+	key_scan->slot = Slot(side, key_scan->rel);
+	key_scan->scan = begin_index_scan(key_scan->rel, key_scan->index, GetActiveSnapshot(), 1);
+}
+
+/* Puts the row into the slot; false where there is none. */
+static bool
+FindKey(const ModelSide *side, KeyScan *key_scan, Datum id)
+{
 	ScanKeyData key;
-	bool		found;
 
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   side->eq_collation, side->eq_function, id);
-	scan = begin_index_scan(rel, index, GetActiveSnapshot(), 1);
-	index_rescan(scan, &key, 1, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	index_rescan(key_scan->scan, &key, 1, NULL, 0);
+	return index_getnext_slot(key_scan->scan, ForwardScanDirection, key_scan->slot);
+}
+
+static void
+EndKeyScan(KeyScan *key_scan)
+{
+	ExecClearTuple(key_scan->slot);
+	index_endscan(key_scan->scan);
+	index_close(key_scan->index, NoLock);
+	table_close(key_scan->rel, NoLock);
+}
+
+static void
+ReadSlot(const ModelSide *side, TupleTableSlot *slot, Datum *bias, Datum *factors)
+{
+	bool		null_bias;
+	bool		null_factors;
+
+	*bias = slot_getattr(slot, side->bias_attno, &null_bias);
+	*factors = slot_getattr(slot, side->factors_attno, &null_factors);
+	if (null_bias || null_factors)
+		NullInRow(side);
+}
+
+static bool
+FetchByIndex(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
+{
+	KeyScan		key_scan;
+	bool		found;
+
+	BeginKeyScan(side, &key_scan);
+	found = FindKey(side, &key_scan, id);
 	if (found)
 	{
-		bool		null_bias;
-		bool		null_factors;
-		Datum		bias = slot_getattr(slot, side->bias_attno, &null_bias);
-		Datum		factors = slot_getattr(slot, side->factors_attno, &null_factors);
+		Datum		bias;
+		Datum		factors;
 
-		if (null_bias || null_factors)
-			NullInRow(side);
+		ReadSlot(side, key_scan.slot, &bias, &factors);
 		CopyEntity(model, side, bias, factors, entity);
 	}
-	ExecClearTuple(slot);
-	index_endscan(scan);
-	index_close(index, NoLock);
-	table_close(rel, NoLock);
+	EndKeyScan(&key_scan);
 	return found;
 }
+
+/* ---- By SQL ---- */
 
 static bool
 FetchBySql(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
@@ -196,4 +237,75 @@ model_fetch(Model *model, MfSide which, Datum id, ModelEntity *entity)
 	found = FetchByIndex(model, side, id, entity);
 	recent_keep(side, id, found, entity, model->record.factors);
 	return found;
+}
+
+/* ---- Many rows ---- */
+
+struct ModelReader
+{
+	Model	   *model;
+	ModelSide  *side;
+	MemoryContext scan_context; /* lives as long as the reader */
+	MemoryContext context;		/* of one row */
+	KeyScan		key_scan;		/* unless row security applies */
+};
+
+ModelReader *
+model_reader_begin(Model *model, MfSide which)
+{
+	ModelReader *reader = palloc0(sizeof(ModelReader));
+
+	reader->model = model;
+	reader->side = &model->side[which];
+	reader->scan_context = CurrentMemoryContext;
+	reader->context = AllocSetContextCreate(CurrentMemoryContext, "factor model reader",
+											ALLOCSET_SMALL_SIZES);
+	if (!reader->side->access_checked)
+		CheckAccess(reader->side);
+	if (!reader->side->row_security)
+		BeginKeyScan(reader->side, &reader->key_scan);
+	return reader;
+}
+
+bool
+model_reader_fetch(ModelReader *reader, Datum id, ModelEntity *entity)
+{
+	ModelSide  *side = reader->side;
+	MemoryContext old;
+	bool		found;
+
+	MemoryContextReset(reader->context);
+	if (side->row_security)
+	{
+		old = MemoryContextSwitchTo(reader->context);
+		found = FetchBySql(reader->model, side, id, entity);
+		MemoryContextSwitchTo(old);
+		return found;
+	}
+
+	/* Not in the row's context: the index keeps what it allocates to its end. */
+	old = MemoryContextSwitchTo(reader->scan_context);
+	found = FindKey(side, &reader->key_scan, id);
+	MemoryContextSwitchTo(reader->context);
+	if (found)
+	{
+		Datum		bias;
+		Datum		factors;
+
+		ReadSlot(side, reader->key_scan.slot, &bias, &factors);
+		entity->bias = DatumGetFloat4(bias);
+		entity->nfactors = reader->model->record.factors;
+		entity->factors = model_factors(reader->model, side, factors);
+	}
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+void
+model_reader_end(ModelReader *reader)
+{
+	if (!reader->side->row_security)
+		EndKeyScan(&reader->key_scan);
+	MemoryContextDelete(reader->context);
+	pfree(reader);
 }

@@ -171,9 +171,10 @@ InsertRows(const ModelTarget *target, const char *table, const char *sql, uint32
 				 errhint("Look for a trigger or a rule on the table that keeps rows out.")));
 }
 
-void
-model_write_side(ModelTarget *target, MfSide side, int factors, uint32 n,
-				 ModelRowGetter get, void *arg)
+/* Writes n rows; `all` of the side, so that others are deleted, or some. */
+static void
+WriteRows(ModelTarget *target, MfSide side, int factors, uint32 n,
+		  ModelRowGetter get, void *arg, bool all)
 {
 	char	   *table;
 	const char *key = quote_identifier(target->key[side].column);
@@ -206,12 +207,52 @@ model_write_side(ModelTarget *target, MfSide side, int factors, uint32 n,
 	InsertRows(target, table, insert.data, n);
 
 	/* Tables that a user let inherit from this one are none of ours. */
-	if (target->exists)
+	if (target->exists && all)
 		Execute(psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS "
 						 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
 						 table, key, model_equality_operator(target->key[side].type), key),
 				SPI_OK_DELETE);
 
 	tuplestore_end(store);
+	SPI_finish();
+}
+
+void
+model_write_side(ModelTarget *target, MfSide side, int factors, uint32 n,
+				 ModelRowGetter get, void *arg)
+{
+	WriteRows(target, side, factors, n, get, arg, true);
+}
+
+void
+model_write_rows(ModelTarget *target, MfSide side, int factors, uint32 n,
+				 ModelRowGetter get, void *arg)
+{
+	WriteRows(target, side, factors, n, get, arg, false);
+}
+
+void
+model_delete_rows(ModelTarget *target, MfSide side, uint32 n, Datum *ids)
+{
+	const ModelKey *key = &target->key[side];
+	Oid			type = get_array_type(key->type);
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	Datum		array;
+	int			status;
+
+	model_target_recheck(target);
+	get_typlenbyvalalign(key->type, &typlen, &typbyval, &typalign);
+	array = PointerGetDatum(construct_array(ids, n, key->type, typlen, typbyval, typalign));
+	SPI_connect();
+	status = SPI_execute_with_args(psprintf("DELETE FROM ONLY %s WHERE %s %s ANY ($1)",
+											quote_qualified_identifier(target->schema_name,
+																	   model_table_name(target->name, side)),
+											quote_identifier(key->column),
+											model_equality_operator(key->type)),
+								   1, &type, &array, NULL, false, 0);
+	if (status != SPI_OK_DELETE)
+		elog(ERROR, "could not delete rows of a model: %s", SPI_result_code_string(status));
 	SPI_finish();
 }

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "compat.h"

@@ -5,6 +5,7 @@
 
 #include "catalog/pg_type.h"
 #include "storage/bufpage.h"
+#include "storage/shmem.h"
 #include "utils/rel.h"
 
 #include "compat.h"
@@ -167,10 +168,10 @@ topk_parts(Page page)
 	{
 		parts.codes = (uint8 *) place;
 		place += capacity * code_bytes(TOPK_GROUP_LENGTH(opaque->group));
-		parts.norm = (float *) place;
-		parts.scale = parts.norm + capacity;
+		parts.scale = (float *) place;
 		parts.error = parts.scale + capacity;
-		place = (char *) (parts.error + capacity);
+		parts.norm = parts.error + capacity;
+		place = (char *) (parts.norm + capacity);
 	}
 	parts.tids = (ItemPointerData *) place;
 	parts.killed = (uint8 *) (parts.tids + capacity);

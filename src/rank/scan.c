@@ -41,6 +41,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -323,6 +324,7 @@ PinAhead(IndexScanDesc scan, TopkScan *state)
 {
 	BlockNumber block;
 	const char *page;
+	int			end;
 
 	if (state->sorted)
 	{
@@ -340,7 +342,11 @@ PinAhead(IndexScanDesc scan, TopkScan *state)
 	}
 	state->ahead = topk_pin(scan->indexRelation, block);
 	page = BufferGetPage(state->ahead);
-	for (int i = 0; i < BLCKSZ; i += PREFETCH_LINE)
+	prefetch_memory(page);
+	prefetch_memory(page + BLCKSZ - sizeof(TopkOpaque));
+	end = TOPK_CONTENTS + topk_capacity(TOPK_GROUP(TOPK_CODED, state->query_length, 0)) *
+		(code_bytes(state->query_length) + sizeof(CodeScalars));
+	for (int i = TOPK_CONTENTS; i < end; i += PREFETCH_LINE)
 		prefetch_memory(page + i);
 }
 

@@ -36,7 +36,7 @@
  * A data page lays out its entries as arrays, each of `capacity` places (fixed
  * by the group, topk_capacity):
  *
- *	 header | codes, in groups of 16 | norms | scales | errors | TIDs | killed | opaque
+ *	 header | codes, in groups of 16 | scales | errors | norms | TIDs | killed | opaque
  *
  * "Killed" are hints that a row is dead to everyone, a byte each, in the page's
  * hole, which WAL neither logs nor keeps: any change of the page clears them.
@@ -181,9 +181,9 @@ typedef struct TopkMeta
 typedef struct TopkParts
 {
 	uint8	   *codes;			/* these four of coded pages only */
-	float	   *norm;
 	float	   *scale;
 	float	   *error;
+	float	   *norm;
 	ItemPointerData *tids;
 	uint8	   *killed;			/* hints: the row is dead to everyone */
 } TopkParts;

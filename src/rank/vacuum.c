@@ -14,6 +14,7 @@
 
 #include "commands/vacuum.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 

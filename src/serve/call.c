@@ -78,20 +78,26 @@ serve_check_witness(FunctionCallInfo fcinfo, int arg)
 }
 
 int
-serve_k(FunctionCallInfo fcinfo, int arg)
+serve_count(FunctionCallInfo fcinfo, int arg, const char *name)
 {
-	int			k;
+	int			n;
 
 	if (PG_ARGISNULL(arg))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("k must not be null")));
-	k = PG_GETARG_INT32(arg);
-	if (k < 0)
+				 errmsg("%s must not be null", name)));
+	n = PG_GETARG_INT32(arg);
+	if (n < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("k must not be negative, but is %d", k)));
-	return k;
+				 errmsg("%s must not be negative, but is %d", name, n)));
+	return n;
+}
+
+int
+serve_k(FunctionCallInfo fcinfo, int arg)
+{
+	return serve_count(fcinfo, arg, "k");
 }
 
 /* The rows go into a tuplestore: they are few, and known at once. */
@@ -124,17 +130,26 @@ serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows)
 	info->setDesc = rows->desc;
 }
 
+Datum
+serve_rows_id(const ServeRows *rows, ServeCall *call, Datum id)
+{
+	Datum		result;
+
+	if (!id_convert(&call->result, id, &result))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("an id is out of range for type %s", format_type_be(rows->id_type)),
+				 errhint("Name a wider type as item_type.")));
+	return result;
+}
+
 void
 serve_rows_add(ServeRows *rows, ServeCall *call, Datum id, double number)
 {
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 
-	if (!id_convert(&call->result, id, &values[0]))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("an id is out of range for type %s", format_type_be(rows->id_type)),
-				 errhint("Name a wider type as item_type.")));
+	values[0] = serve_rows_id(rows, call, id);
 	values[1] = Float8GetDatum(number);
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 }

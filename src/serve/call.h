@@ -19,6 +19,8 @@ typedef struct ServeCall
 	ModelCache *models;
 	IdConversion id[2];			/* of the id arguments, by position */
 	IdConversion result;		/* of an id that is returned */
+	IdConversion list[2];		/* of the elements of arrays of items: those
+								 * asked for, those to be left out */
 	bool		noticed;		/* that the source is gone */
 } ServeCall;
 
@@ -36,6 +38,7 @@ extern void serve_check_witness(FunctionCallInfo fcinfo, int arg);
 
 /* How many rows to return: an error if NULL or negative. */
 extern int	serve_k(FunctionCallInfo fcinfo, int arg);
+extern int	serve_count(FunctionCallInfo fcinfo, int arg, const char *name);
 
 /* The rows of a function that returns a table (id, number). */
 typedef struct ServeRows
@@ -46,6 +49,8 @@ typedef struct ServeRows
 } ServeRows;
 
 extern void serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows);
+/* An id of the model's as the first column is declared. */
+extern Datum serve_rows_id(const ServeRows *rows, ServeCall *call, Datum id);
 extern void serve_rows_add(ServeRows *rows, ServeCall *call, Datum id, double number);
 
 #endif							/* FACTOR_CALL_H */

@@ -97,7 +97,7 @@ id_prepare_argument(IdConversion *conversion, Oid type, const Model *model, MfSi
 				 errmsg("model \"%s\" has %s ids of type %s, not %s",
 						quote_qualified_identifier(model->schema_name, model->name),
 						SideName(side), format_type_be(key), format_type_be(type)),
-				 errhint("Cast the %s id to %s; where no form of the function takes that type, the one with item_type does.",
+				 errhint("Cast the %s id to %s, or to text, which is read as an id of any type.",
 						 SideName(side), format_type_be(key))));
 	LookUpOutput(conversion, context);
 	LookUpInput(conversion, context);

@@ -27,12 +27,14 @@ typedef struct RankRequest
 	RankSkip	skip;			/* NULL: none is left out */
 	void	   *skip_arg;
 	int64		nskip;			/* how many it may leave out */
+	bool		keep_factors;	/* return those too */
 } RankRequest;
 
 typedef struct Ranked
 {
 	double		score;
 	Datum		id;
+	const float *factors;		/* NULL unless kept */
 } Ranked;
 
 /*
@@ -42,6 +44,15 @@ typedef struct Ranked
  * active snapshot.
  */
 extern int	rank_side(const RankRequest *request, Ranked **ranked);
+
+struct IdList;
+
+/*
+ * The same of the items in `candidates` alone, each fetched by its key: for few
+ * of them. Ids that the model does not know are passed over.
+ */
+extern int	rank_among(const RankRequest *request, const struct IdList *candidates,
+					   Ranked **ranked);
 
 /* Compares two ids of a side in their btree order. */
 extern int	rank_compare_ids(const TypeCacheEntry *type, Oid collation, Datum a, Datum b);

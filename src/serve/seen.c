@@ -1,31 +1,33 @@
 /*
- * seen.c: the items that a user has rated, read live.
+ * seen.c: what a user has rated, read live.
  *
  * The rating table is read each time, not a copy made by training: an item
- * rated a minute ago is not recommended again. mf_models holds only the names
- * of the table and its columns, so each is looked up first. What is gone costs
- * the exclusion and brings a NOTICE; what may not be read is an error, since
- * the caller can say that it need not be.
+ * rated a minute ago is not recommended again, and counts where the user's
+ * vector is folded in. mf_models holds only the names of the table and its
+ * columns, so each is looked up first. What is gone costs the exclusion and
+ * brings a NOTICE; what may not be read is an error, since the caller can say
+ * that it need not be. Where nothing can be done without the ratings both are
+ * errors; where ratings would only have been tried, for a user who is not in
+ * the model, both are notices.
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "storage/shmem.h"
 #include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 #include "compat.h"
 #include "model/plans.h"
-#include "serve/rank.h"
 #include "serve/seen.h"
 
 static char *
@@ -35,28 +37,49 @@ SourceTable(const Model *model)
 									  model->record.source_table);
 }
 
+/* Something of the source is gone, or (with `what` NULL) may not be read. */
 static void
-NotRead(const Model *model, const char *what, bool *noticed)
+NotRead(const Model *model, const SeenRequest *request, const char *what)
 {
-	if (*noticed)
+	char	   *detail = what == NULL ? "which you may not read" : unconstify(char *, what);
+
+	if (request->ratings != NULL && request->required)
+		ereport(ERROR,
+				(errcode(what == NULL ? ERRCODE_INSUFFICIENT_PRIVILEGE :
+						 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 what == NULL ?
+				 errmsg("permission denied for table %s", SourceTable(model)) :
+				 errmsg("the ratings of the user cannot be read"),
+				 what == NULL ?
+				 errdetail("It says what the user has rated.") :
+				 errdetail("Model \"%s\" was trained from table %s, %s.",
+						   quote_qualified_identifier(model->schema_name, model->name),
+						   SourceTable(model), what)));
+	if (*request->noticed)
 		return;
-	*noticed = true;
+	*request->noticed = true;
 	ereport(NOTICE,
-			(errmsg("items that the user has rated are not excluded"),
+			(request->ratings != NULL ?
+			 errmsg("users that the model does not know are not looked up in its rating table") :
+			 errmsg("items that the user has rated are not excluded"),
 			 errdetail("Model \"%s\" was trained from table %s, %s.",
 					   quote_qualified_identifier(model->schema_name, model->name),
-					   SourceTable(model), what),
+					   SourceTable(model), detail),
+			 request->ratings != NULL ?
+			 errhint("Use live => false, which leaves such users without recommendations.") :
 			 errhint("Use exclude_seen => false, or train the model again.")));
 }
 
 static void
-MayNotRead(const Model *model)
+MayNotRead(const Model *model, const SeenRequest *request)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for table %s", SourceTable(model)),
-			 errdetail("It says which items the user has rated."),
-			 errhint("Use exclude_seen => false to get those items too.")));
+	if (request->ratings == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for table %s", SourceTable(model)),
+				 errdetail("It says which items the user has rated."),
+				 errhint("Use exclude_seen => false to get those items too.")));
+	NotRead(model, request, NULL);
 }
 
 static bool
@@ -66,9 +89,9 @@ MayRead(Oid relid, AttrNumber attno)
 		pg_attribute_aclcheck(relid, attno, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
-/* A column of the source, if it still has the type that the model knows. */
+/* A column of ids, if it still has the type that the model knows. */
 static AttrNumber
-SourceColumn(Oid relid, const char *column, const ModelKey *key)
+IdColumn(Oid relid, const char *column, const ModelKey *key)
 {
 	AttrNumber	attno = get_attnum(relid, column);
 
@@ -78,20 +101,67 @@ SourceColumn(Oid relid, const char *column, const ModelKey *key)
 	return attno;
 }
 
-/* Can the source be read? Errors if only the right is missing. */
+/* The column of ratings, if it still is a number. */
+static AttrNumber
+RatingColumn(Oid relid, const char *column)
+{
+	AttrNumber	attno = get_attnum(relid, column);
+
+	if (attno <= 0)
+		return InvalidAttrNumber;
+	switch (getBaseType(get_atttype(relid, attno)))
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case NUMERICOID:
+			return attno;
+		default:
+			return InvalidAttrNumber;
+	}
+}
+
 static bool
-CheckSource(const Model *model, bool *noticed)
+CheckColumns(const Model *model, const SeenRequest *request, Oid relid)
+{
+	const ModelRecord *record = &model->record;
+	bool		rated = request->ratings != NULL && record->rating_col != NULL;
+	AttrNumber	user = IdColumn(relid, record->user_col, &model->side[MF_USERS].key);
+	AttrNumber	item = IdColumn(relid, record->item_col, &model->side[MF_ITEMS].key);
+	AttrNumber	rating = rated ? RatingColumn(relid, record->rating_col) : item;
+
+	if (user <= 0 || item <= 0 || rating <= 0)
+	{
+		NotRead(model, request,
+				psprintf("where column \"%s\" is gone or has another type",
+						 user <= 0 ? record->user_col :
+						 item <= 0 ? record->item_col : record->rating_col));
+		return false;
+	}
+	if (!MayRead(relid, user) || !MayRead(relid, item) || !MayRead(relid, rating))
+	{
+		MayNotRead(model, request);
+		return false;
+	}
+	return true;
+}
+
+bool
+seen_can_read(const Model *model, const SeenRequest *request)
 {
 	const ModelRecord *record = &model->record;
 	Oid			schema = get_namespace_oid(record->source_schema, true);
 	Oid			relid;
 	char		relkind;
-	AttrNumber	user;
-	AttrNumber	item;
 
 	if (OidIsValid(schema) &&
 		object_aclcheck(NamespaceRelationId, schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
-		MayNotRead(model);
+	{
+		MayNotRead(model, request);
+		return false;
+	}
 	relid = !OidIsValid(schema) ? InvalidOid :
 		RangeVarGetRelid(makeRangeVar(unconstify(char *, record->source_schema),
 									  unconstify(char *, record->source_table), -1),
@@ -101,53 +171,33 @@ CheckSource(const Model *model, bool *noticed)
 		relkind != RELKIND_VIEW && relkind != RELKIND_MATVIEW &&
 		relkind != RELKIND_FOREIGN_TABLE)
 	{
-		NotRead(model, "which is gone", noticed);
+		NotRead(model, request, "which is gone");
 		return false;
 	}
-
-	user = SourceColumn(relid, record->user_col, &model->side[MF_USERS].key);
-	item = SourceColumn(relid, record->item_col, &model->side[MF_ITEMS].key);
-	if (user <= 0 || item <= 0)
-	{
-		NotRead(model, psprintf("where column \"%s\" is gone or has another type",
-								user <= 0 ? record->user_col : record->item_col),
-				noticed);
-		return false;
-	}
-	if (!MayRead(relid, user) || !MayRead(relid, item))
-		MayNotRead(model);
-	return true;
+	return CheckColumns(model, request, relid);
 }
 
-/* ---- Collecting the ids ---- */
+/* ---- Collecting the rows ---- */
 
 typedef struct SeenReceiver
 {
 	DestReceiver pub;
-	SeenItems  *seen;
-	MemoryContext context;
-	int64		capacity;
+	const SeenRequest *request;
 } SeenReceiver;
 
 static bool
 ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 {
-	SeenReceiver *receiver = (SeenReceiver *) self;
-	SeenItems  *seen = receiver->seen;
-	MemoryContext old;
-	bool		isnull;
-	Datum		id = slot_getattr(slot, 1, &isnull);
+	const SeenRequest *request = ((SeenReceiver *) self)->request;
 
-	if (isnull)
+	slot_getallattrs(slot);
+	if (slot->tts_isnull[0])
 		return true;
-	old = MemoryContextSwitchTo(receiver->context);
-	if (seen->n == receiver->capacity)
-	{
-		receiver->capacity *= 2;
-		seen->ids = repalloc_huge(seen->ids, mul_size(receiver->capacity, sizeof(Datum)));
-	}
-	seen->ids[seen->n++] = datumCopy(id, seen->type->typbyval, seen->type->typlen);
-	MemoryContextSwitchTo(old);
+	if (request->ids != NULL)
+		idlist_add(request->ids, slot->tts_values[0]);
+	if (request->ratings != NULL && !slot->tts_isnull[1])
+		basket_add(request->ratings, slot->tts_values[0],
+				   DatumGetFloat8(slot->tts_values[1]));
 	return true;
 }
 
@@ -161,24 +211,43 @@ Nothing(DestReceiver *self)
 {
 }
 
-static int
-CompareIds(const void *a, const void *b, void *arg)
-{
-	const SeenItems *seen = arg;
-
-	return rank_compare_ids(seen->type, seen->collation,
-							*(const Datum *) a, *(const Datum *) b);
-}
-
-static void
-ReadIds(const Model *model, Datum user, SeenReceiver *receiver)
+/* The items of user $1, with their ratings where those are wanted. */
+static char *
+Statement(const Model *model, const SeenRequest *request)
 {
 	const ModelRecord *record = &model->record;
+	const char *rating = "";
+
+	if (request->ratings != NULL)
+		rating = record->rating_col == NULL ? ", 1::pg_catalog.float8" :
+			psprintf(", %s::pg_catalog.float8", quote_identifier(record->rating_col));
+	return psprintf("SELECT %s%s FROM %s WHERE %s %s $1",
+					quote_identifier(record->item_col), rating, SourceTable(model),
+					quote_identifier(record->user_col),
+					model_equality_operator(getBaseType(model->side[MF_USERS].key.type)));
+}
+
+bool
+seen_read(const Model *model, Datum user, const SeenRequest *request)
+{
 	Oid			type = getBaseType(model->side[MF_USERS].key.type);
-	ParamListInfo params = makeParamList(1);
+	ParamListInfo params;
 	SPIExecuteOptions options;
+	SeenReceiver receiver;
 	int			status;
 
+	if (!seen_can_read(model, request))
+		return false;
+
+	memset(&receiver, 0, sizeof(receiver));
+	receiver.pub.receiveSlot = ReceiveRow;
+	receiver.pub.rStartup = Startup;
+	receiver.pub.rShutdown = Nothing;
+	receiver.pub.rDestroy = Nothing;
+	receiver.pub.mydest = DestTuplestore;
+	receiver.request = request;
+
+	params = makeParamList(1);
 	params->params[0].value = user;
 	params->params[0].isnull = false;
 	params->params[0].pflags = PARAM_FLAG_CONST;
@@ -188,65 +257,19 @@ ReadIds(const Model *model, Datum user, SeenReceiver *receiver)
 	memset(&options, 0, sizeof(options));
 	options.params = params;
 	options.read_only = true;
-	options.dest = &receiver->pub;
-	status = SPI_execute_plan_extended(plan_get(psprintf("SELECT %s FROM %s WHERE %s %s $1",
-														 quote_identifier(record->item_col),
-														 SourceTable(model),
-														 quote_identifier(record->user_col),
-														 model_equality_operator(type)),
-												1, &type),
-									   &options);
+	options.dest = &receiver.pub;
+	status = SPI_execute_plan_extended(plan_get(Statement(model, request), 1, &type), &options);
 	if (status != SPI_OK_SELECT)
 		elog(ERROR, "could not read table %s: %s", SourceTable(model),
 			 SPI_result_code_string(status));
 	SPI_finish();
-}
-
-void
-seen_read(const Model *model, Datum user, SeenItems *seen, bool *noticed)
-{
-	SeenReceiver receiver;
-
-	memset(seen, 0, sizeof(*seen));
-	if (!CheckSource(model, noticed))
-		return;
-
-	memset(&receiver, 0, sizeof(receiver));
-	receiver.pub.receiveSlot = ReceiveRow;
-	receiver.pub.rStartup = Startup;
-	receiver.pub.rShutdown = Nothing;
-	receiver.pub.rDestroy = Nothing;
-	receiver.pub.mydest = DestTuplestore;
-	receiver.seen = seen;
-	receiver.context = CurrentMemoryContext;
-	receiver.capacity = 64;
-	seen->type = rank_id_type(&model->side[MF_ITEMS].key);
-	seen->collation = model->side[MF_ITEMS].key.collation;
-	seen->ids = palloc(receiver.capacity * sizeof(Datum));
-
-	ReadIds(model, user, &receiver);
-	qsort_arg(seen->ids, seen->n, sizeof(Datum), CompareIds, seen);
+	if (request->ids != NULL)
+		idlist_sort(request->ids);
+	return true;
 }
 
 bool
 seen_skip(void *arg, Datum id)
 {
-	const SeenItems *seen = arg;
-	int64		low = 0;
-	int64		high = seen->n;
-
-	while (low < high)
-	{
-		int64		middle = low + (high - low) / 2;
-		int			order = rank_compare_ids(seen->type, seen->collation,
-											 seen->ids[middle], id);
-
-		if (order == 0)
-			return true;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return false;
+	return idlist_contains(arg, id);
 }

@@ -1,30 +1,34 @@
 /*
- * seen.h: the items that a user has rated, read live.
+ * seen.h: what a user has rated, read live.
  */
 #ifndef FACTOR_SEEN_H
 #define FACTOR_SEEN_H
 
-#include "utils/typcache.h"
-
 #include "model/model.h"
+#include "serve/basket.h"
+#include "serve/idlist.h"
 
-typedef struct SeenItems
+typedef struct SeenRequest
 {
-	TypeCacheEntry *type;
-	Oid			collation;
-	Datum	   *ids;			/* sorted; none where the source is gone */
-	int64		n;
-} SeenItems;
+	IdList	   *ids;			/* filled with the items; NULL: not wanted */
+	Basket	   *ratings;		/* filled with items and ratings; NULL: likewise */
+	bool		required;		/* not to be able to is an error */
+	bool	   *noticed;		/* that there was a NOTICE: one does for a query */
+} SeenRequest;
 
 /*
- * Reads them from the table that the model was trained from, as the caller and
- * in the active snapshot. Where the table or a column of it is gone there are
- * none, with a NOTICE unless *noticed, which it sets: one is enough for a
- * query. Everything is allocated in the current memory context.
+ * Reads the user's rows from the table that the model was trained from, as the
+ * caller and in the active snapshot. Where the table or a column of it is gone
+ * there are none, with a NOTICE, and it returns false. So it does where ratings
+ * are wanted but not required, and may not be read; else to lack the right is
+ * an error. The ids come sorted.
  */
-extern void seen_read(const Model *model, Datum user, SeenItems *seen, bool *noticed);
+extern bool seen_read(const Model *model, Datum user, const SeenRequest *request);
 
-/* Is the item among them? A RankSkip; `arg` is the SeenItems. */
+/* Can the source be read? Says what seen_read() would say where not. */
+extern bool seen_can_read(const Model *model, const SeenRequest *request);
+
+/* Is the item among the ids? A RankSkip; `arg` is an IdList. */
 extern bool seen_skip(void *arg, Datum id);
 
 #endif							/* FACTOR_SEEN_H */

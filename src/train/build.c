@@ -24,6 +24,7 @@
 
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "storage/shmem.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
 

@@ -39,6 +39,7 @@
 #include "storage/barrier.h"
 #include "storage/dsm.h"
 #include "storage/shm_toc.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "compat.h"

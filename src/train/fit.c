@@ -18,16 +18,11 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "storage/shmem.h"
 
 #include "train/fit.h"
 #include "train/progress.h"
-
-/*
- * The mean length of the first vectors. Small ones would start beside the
- * saddle at zero, where regularization holds explicit feedback for several
- * iterations.
- */
-#define INITIAL_SCALE 1.0
+#include "train/warm.h"
 
 double
 fit_seconds(const Fit *fit)
@@ -49,7 +44,7 @@ InitUsers(const TrainOptions *options, const IdSet *users, AlsSide *side)
 		if (u % 64 == 0)
 			CHECK_FOR_INTERRUPTS();
 		als_init_row(&options->spec, (uint64) options->seed, users->hash[u],
-					 INITIAL_SCALE, side->factors + u * stride);
+					 FIT_INITIAL_SCALE, side->factors + u * stride);
 	}
 }
 
@@ -92,12 +87,23 @@ RunIteration(const TrainOptions *options, Crew *crew, ModelIteration *iteration)
 	Measure(&options->spec, crew, iteration);
 }
 
+/* Has the objective ceased to fall by more than the tolerance? */
+static bool
+HasSettled(const TrainOptions *options, const ModelIteration *before,
+		   const ModelIteration *after)
+{
+	return options->tolerance >= 0 &&
+		before->loss - after->loss <= options->tolerance * before->loss;
+}
+
 void
 fit_run(Fit *fit, const TrainOptions *options, const RatingSet *ratings, Crew *crew)
 {
 	fit->history = palloc0(mul_size(options->iterations, sizeof(ModelIteration)));
 
 	InitUsers(options, &ratings->ids[MF_USERS], crew_side(crew, MF_USERS));
+	if (options->warm != NULL)
+		warm_users(options->warm, &ratings->ids[MF_USERS], crew_side(crew, MF_USERS));
 	if (options->spec.alpha0 > 0)
 		crew_run(crew, CREW_GRAMIAN, MF_USERS);
 
@@ -114,5 +120,7 @@ fit_run(Fit *fit, const TrainOptions *options, const RatingSet *ratings, Crew *c
 					(errmsg("iteration %d of %d: error %.6g, %.1f s",
 							iteration->iteration, options->iterations,
 							iteration->error, iteration->seconds)));
+		if (k > 0 && HasSettled(options, &fit->history[k - 1], iteration))
+			break;
 	}
 }

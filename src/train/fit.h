@@ -10,6 +10,13 @@
 #include "train/crew.h"
 #include "train/options.h"
 
+/*
+ * The mean length of the first vectors. Small ones would start beside the
+ * saddle at zero, where regularization holds explicit feedback for several
+ * iterations.
+ */
+#define FIT_INITIAL_SCALE 1.0
+
 typedef struct Fit
 {
 	instr_time	start;			/* of the training, set by the caller */

@@ -34,6 +34,7 @@
 #include "common/hashfn.h"
 #include "lib/rbtree.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -546,6 +547,12 @@ id_dict_memory(const IdDict *dict)
 }
 
 /* ---- The end of it ---- */
+
+void
+id_dict_free(IdDict *dict)
+{
+	MemoryContextDelete(dict->context);
+}
 
 void
 id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks)

@@ -28,6 +28,9 @@ extern const uint32 *id_dict_take(IdDict *dict);
 /* Bytes held. */
 extern Size id_dict_memory(const IdDict *dict);
 
+/* Frees a dictionary that is not wanted any more, with its ids. */
+extern void id_dict_free(IdDict *dict);
+
 /* What the codes become once every row has been read. */
 typedef struct IdRanks
 {
@@ -47,6 +50,12 @@ extern void id_dict_finish(IdDict *dict, IdSet *set, IdRanks *ranks);
  */
 extern void ids_sort(const ModelKey *key, uint32 n, const Datum *ids,
 					 const uint64 *rows, IdSet *set, IdRanks *ranks);
+
+/*
+ * Fills in set->hash from set->ids; what it needs for that is allocated in the
+ * context.
+ */
+extern void ids_hash(IdSet *set, MemoryContext context);
 
 /*
  * Fixes the settings that ids' texts depend on, until AtEOXact_GUC(true, level)

@@ -10,6 +10,7 @@
 #include "common/hashfn.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -108,8 +109,8 @@ id_hash(const char *text)
  * Hashes of the ids' texts, so that an id has one hash whatever the width of
  * its type or the processor. Settings that texts depend on are fixed for it.
  */
-static void
-HashTexts(IdSet *set, MemoryContext context)
+void
+ids_hash(IdSet *set, MemoryContext context)
 {
 	int			nestlevel = ids_fix_settings();
 	MemoryContext scratch = AllocSetContextCreate(context, "factor id texts",
@@ -165,7 +166,7 @@ ids_sort(const ModelKey *key, uint32 n, const Datum *ids, const uint64 *rows,
 		ranks->rank[items[k].code] = k;
 		ranks->rows[k] = rows[items[k].code];
 	}
-	HashTexts(set, work);
+	ids_hash(set, work);
 	MemoryContextDelete(work);
 }
 

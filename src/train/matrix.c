@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "miscadmin.h"
+#include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "compat.h"

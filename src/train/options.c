@@ -36,7 +36,6 @@ enum
 	ARG_UNOBSERVED_WEIGHT, ARG_SEED, ARG_VERBOSE, ARG_INDEX
 };
 
-#define MAX_ITERATIONS 100000
 #define MAX_WEIGHT 1e9
 
 /* Defaults: see doc/defaults.md for how they were chosen. */
@@ -155,7 +154,7 @@ ReadExplicit(FunctionCallInfo fcinfo, TrainOptions *options)
 	spec->factors = IntArgument(fcinfo, ARG_FACTORS, "factors",
 								EXPLICIT_FACTORS, ALS_MAX_FACTORS);
 	options->iterations = IntArgument(fcinfo, ARG_ITERATIONS, "iterations",
-									  EXPLICIT_ITERATIONS, MAX_ITERATIONS);
+									  EXPLICIT_ITERATIONS, TRAIN_MAX_ITERATIONS);
 	spec->regularization = RealArgument(fcinfo, ARG_REGULARIZATION, "regularization",
 										EXPLICIT_REGULARIZATION, 0, MAX_WEIGHT);
 	options->scale_regularization = PG_ARGISNULL(ARG_REGULARIZATION);
@@ -176,7 +175,7 @@ ReadImplicit(FunctionCallInfo fcinfo, TrainOptions *options)
 	spec->factors = IntArgument(fcinfo, ARG_FACTORS, "factors",
 								IMPLICIT_FACTORS, ALS_MAX_FACTORS);
 	options->iterations = IntArgument(fcinfo, ARG_ITERATIONS, "iterations",
-									  IMPLICIT_ITERATIONS, MAX_ITERATIONS);
+									  IMPLICIT_ITERATIONS, TRAIN_MAX_ITERATIONS);
 	spec->regularization = RealArgument(fcinfo, ARG_REGULARIZATION, "regularization",
 										IMPLICIT_REGULARIZATION, 0, MAX_WEIGHT);
 	spec->reg_exponent = RealArgument(fcinfo, ARG_REG_EXPONENT, "reg_exponent",
@@ -192,6 +191,7 @@ void
 options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *options)
 {
 	memset(options, 0, sizeof(*options));
+	options->tolerance = -1;
 	ReadSource(fcinfo, source);
 
 	if (source->implicit)
@@ -215,6 +215,27 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 		/* A dropped table gets its error when it is opened. */
 		options->model = table ? quote_identifier(table) : "";
 	}
+}
+
+void
+options_repeat(const Model *model, TrainOptions *options)
+{
+	const ModelRecord *record = &model->record;
+	AlsSpec    *spec = &options->spec;
+
+	memset(options, 0, sizeof(*options));
+	options->model = quote_qualified_identifier(model->schema_name, model->name);
+	options->seed = record->seed;
+	options->warm = model;
+	spec->factors = record->factors;
+	spec->implicit = record->implicit;
+	spec->biased = record->biased;
+	spec->mean = record->mean;
+	spec->alpha = record->alpha;
+	spec->alpha0 = record->unobserved_weight;
+	spec->regularization = record->regularization;
+	spec->reg_exponent = record->reg_exponent;
+	spec->bias_regularization = record->bias_regularization;
 }
 
 void

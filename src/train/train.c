@@ -27,10 +27,12 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
+#include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -40,6 +42,7 @@
 #include "train/options.h"
 #include "train/progress.h"
 #include "train/ratings.h"
+#include "train/train.h"
 
 /*
  * A training of fewer floating-point operations than this (some 50 ms on one
@@ -48,6 +51,7 @@
 #define PARALLEL_MIN_FLOPS 5e9
 
 PG_FUNCTION_INFO_V1(mf_train);
+PG_FUNCTION_INFO_V1(mf_retrain);
 
 /* Is this session in the course of one? */
 static bool training = false;
@@ -163,10 +167,9 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 	row->rating_sum = source->ids->rating_sum[k];
 }
 
-static const float *
-StoredGramian(const Crew *crew, MfSide side, int factors)
+const float *
+training_gramian(const double *gramian, int factors)
 {
-	const double *gramian = crew_gramian(crew, side);
 	Size		square = (Size) factors * factors;
 	float	   *stored = palloc(mul_size(square, sizeof(float)));
 
@@ -175,10 +178,10 @@ StoredGramian(const Crew *crew, MfSide side, int factors)
 	return stored;
 }
 
-static void
-FillRecord(ModelRecord *record, const RatingSource *source,
-		   const TrainOptions *options, const RatingSet *ratings,
-		   const Fit *fit, const Crew *crew)
+void
+training_fill_record(ModelRecord *record, const RatingSource *source,
+					 const TrainOptions *options, const RatingSet *ratings,
+					 const Fit *fit)
 {
 	const AlsSpec *spec = &options->spec;
 	const ModelIteration *last = &fit->history[fit->iterations - 1];
@@ -206,9 +209,6 @@ FillRecord(ModelRecord *record, const RatingSource *source,
 	record->alpha = spec->alpha;
 	record->unobserved_weight = spec->alpha0;
 	record->seed = options->seed;
-	if (spec->alpha0 > 0)
-		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-			record->gramian[side] = StoredGramian(crew, side, spec->factors);
 	record->loss = last->loss;
 	record->error = last->error;
 	record->seconds = fit_seconds(fit);
@@ -253,8 +253,8 @@ ModelDisplayName(const ModelTarget *target)
 	return quote_qualified_identifier(target->schema_name, target->name);
 }
 
-static Datum
-ResultRow(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelRecord *record)
+Datum
+training_result(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelRecord *record)
 {
 	TupleDesc	desc;
 	Datum		values[7];
@@ -290,14 +290,28 @@ MakeFileSet(bool shared, BigArray *array)
  * any function, mf_train too: of the same model that would leave the rows of
  * one training with the record of the other.
  */
-static void
-RefuseNested(void)
+void
+training_refuse_nested(const char *function)
 {
 	if (training)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("mf_train() cannot be called in the course of a training"),
+				 errmsg("%s cannot be called in the course of a training", function),
 				 errhint("Look for a trigger on the model's tables, or a function in the view of ratings, that calls it.")));
+}
+
+void
+training_begin(const char *function, const char *model)
+{
+	progress_begin(function, quote_identifier(model));
+	training = true;
+}
+
+void
+training_end(void)
+{
+	training = false;
+	progress_end();
 }
 
 /* Everything between the checks and the result. */
@@ -327,12 +341,44 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	crew_end(crew);
 
 	StoreModel(target, options, ratings, crew);
-	FillRecord(record, source, options, ratings, fit, crew);
+	training_fill_record(record, source, options, ratings, fit);
+	if (options->spec.alpha0 > 0)
+		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+			record->gramian[side] = training_gramian(crew_gramian(crew, side),
+													 options->spec.factors);
 	model_write_record(target, record, fit->iterations, fit->history);
 
 	crew_free(crew);
 	ratings_free(ratings);
 	bigarray_free(&fileset_array);
+}
+
+/* What mf_train and mf_retrain share, once the arguments are read. */
+static Datum
+RunTraining(FunctionCallInfo fcinfo, const char *function, RatingSource *source,
+			TrainOptions *options, Fit *fit, MemoryContext outer)
+{
+	ModelKey	key[2];
+	ModelTarget *target;
+	ModelRecord record;
+
+	ratings_check(source, key);
+	target = model_target_open(get_func_namespace(fcinfo->flinfo->fn_oid), options->model, key);
+	AdviseUserIndex(source);
+
+	training_begin(function, target->name);
+	PG_TRY();
+	{
+		Train(source, options, target, fit, &record);
+	}
+	PG_FINALLY();
+	{
+		training_end();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(outer);
+	return training_result(fcinfo, target, &record);
 }
 
 /*
@@ -342,47 +388,107 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 Datum
 mf_train(PG_FUNCTION_ARGS)
 {
-	Oid			extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	MemoryContext context;
 	MemoryContext outer;
 	RatingSource source;
 	TrainOptions options;
-	ModelKey	key[2];
-	ModelTarget *target;
-	ModelRecord record;
 	Fit			fit = {0};
 	Datum		result;
 
 	PreventCommandDuringRecovery("mf_train()");
 	PreventCommandIfReadOnly("mf_train()");
+	training_refuse_nested("mf_train()");
 
-	RefuseNested();
+	INSTR_TIME_SET_CURRENT(fit.start);
+	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
+									ALLOCSET_DEFAULT_SIZES);
+	outer = MemoryContextSwitchTo(context);
+	options_read(fcinfo, &source, &options);
+	result = RunTraining(fcinfo, "mf_train", &source, &options, &fit, outer);
+	MemoryContextDelete(context);
+	PG_RETURN_DATUM(result);
+}
+
+/* ---- mf_retrain ---- */
+
+void
+training_source(const Model *model, RatingSource *source)
+{
+	const ModelRecord *record = &model->record;
+	RangeVar   *rv = makeRangeVar(unconstify(char *, record->source_schema),
+								  unconstify(char *, record->source_table), -1);
+
+	source->relid = RangeVarGetRelid(rv, AccessShareLock, true);
+	if (!OidIsValid(source->relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s, which model \"%s\" was trained from, does not exist",
+						quote_qualified_identifier(record->source_schema, record->source_table),
+						quote_qualified_identifier(model->schema_name, model->name)),
+				 errhint("Train the model from another table with mf_train().")));
+	source->user_col = record->user_col;
+	source->item_col = record->item_col;
+	source->rating_col = record->rating_col;
+	source->implicit = record->implicit;
+}
+
+/* (model, iterations, tolerance, verbose) */
+static void
+ReadRetrain(FunctionCallInfo fcinfo, const Model *model, TrainOptions *options)
+{
+	options_repeat(model, options);
+	for (int arg = 1; arg <= 3; arg++)
+		if (PG_ARGISNULL(arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be null",
+							arg == 1 ? "iterations" : arg == 2 ? "tolerance" : "verbose")));
+	options->iterations = PG_GETARG_INT32(1);
+	options->tolerance = PG_GETARG_FLOAT8(2);
+	options->verbose = PG_GETARG_BOOL(3);
+	if (options->iterations < 1 || options->iterations > TRAIN_MAX_ITERATIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("iterations is %d, outside its range of 1 to %d",
+						options->iterations, TRAIN_MAX_ITERATIONS)));
+	if (!(options->tolerance >= 0 && options->tolerance <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tolerance is %g, outside its range of 0 to 1", options->tolerance)));
+}
+
+/*
+ * mf_retrain(model, iterations, tolerance, verbose): the training that
+ * mf_models has on record once more, started from the vectors there are.
+ */
+Datum
+mf_retrain(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	MemoryContext outer;
+	const Model *model;
+	RatingSource source;
+	TrainOptions options;
+	Fit			fit = {0};
+	Datum		result;
+
+	PreventCommandDuringRecovery("mf_retrain()");
+	PreventCommandIfReadOnly("mf_retrain()");
+	training_refuse_nested("mf_retrain()");
 
 	INSTR_TIME_SET_CURRENT(fit.start);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
 									ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
 
-	options_read(fcinfo, &source, &options);
-	ratings_check(&source, key);
-	target = model_target_open(extension_schema, options.model, key);
-	AdviseUserIndex(&source);
-
-	progress_begin("mf_train", quote_identifier(target->name));
-	training = true;
-	PG_TRY();
-	{
-		Train(&source, &options, target, &fit, &record);
-	}
-	PG_FINALLY();
-	{
-		training = false;
-		progress_end();
-	}
-	PG_END_TRY();
-
-	MemoryContextSwitchTo(outer);
-	result = ResultRow(fcinfo, target, &record);
+	/* The model as it is now, which in mf_train nothing asks for. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	model = model_open(get_func_namespace(fcinfo->flinfo->fn_oid),
+					   PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	ReadRetrain(fcinfo, model, &options);
+	training_source(model, &source);
+	result = RunTraining(fcinfo, "mf_retrain", &source, &options, &fit, outer);
+	PopActiveSnapshot();
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(result);
 }

@@ -69,5 +69,6 @@ extern void test_als_limits(void);
 extern void test_rest(void);
 extern void test_codes(void);
 extern void test_judge(void);
+extern void test_foldin(void);
 
 #endif							/* CHECK_H */

@@ -87,6 +87,7 @@ main(void)
 	test_rest();
 	test_codes();
 	test_judge();
+	test_foldin();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed == 0 ? 0 : 1;
 }

@@ -1,8 +1,10 @@
 # The README's SQL, block by block, as a newcomer would run it.
 #
-# Every ```sql block of README.md and of the pages in doc/ that say so runs in
-# one session in order; a statement that fails, fails the test. What the README
-# promises of the results is checked afterwards.
+# Every ```sql block of README.md runs in one session in order, and so do those of
+# each page in doc/ that has any, in a database of its own; a statement that
+# fails, fails the test. What the pages promise of the results is checked
+# afterwards. (Blocks of other kinds, sql on-shard for instance, have tests of
+# their own.)
 use strict;
 use warnings;
 
@@ -75,6 +77,38 @@ for my $option (qw(factors iterations reg_exponent unobserved_weight))
 			$documented, "$model: $option as documented");
 	}
 }
+
+# ---- The pages in doc/ ----
+
+foreach my $file (sort glob("$top/doc/*.md"))
+{
+	my $page = basename($file, '.md');
+
+	@blocks = sql_blocks($file) or next;
+	$node->safe_psql('postgres', "CREATE DATABASE $page");
+	($status, $out, $err) = $node->psql($page, join("\n", @blocks), on_error_stop => 1);
+	is($status, 0, "doc/$page.md runs from top to bottom") or diag($err);
+	unlike($err, qr/WARNING/, '... without a warning');
+
+	# A query that finds nothing shows nothing.
+	my @queries = grep { /^\s*SELECT\b/ } map { s/--.*//gr } map { split /;\s*$/m } @blocks;
+	is_deeply([ grep { $node->safe_psql($page, $_) eq '' } @queries ],
+		[], "... and each of its queries finds something");
+}
+
+# doc/shop.md: the page's filters hold, and fill the list from the index.
+my ($filtered) = grep { /c\.region = ANY/ } sql_blocks("$top/doc/shop.md");
+like($node->safe_psql('shop', "ANALYZE; SET enable_sort = off; EXPLAIN $filtered"),
+	qr/Index Scan using shop_items_factors_idx/, 'the shop ranks by the index');
+is($node->safe_psql('shop', "SELECT count(*) FROM ($1) q") , 10, 'ten are left') if $filtered =~ /^(.*);/s;
+is( $node->safe_psql('shop', "SELECT count(*) FROM ($1) q JOIN products USING (name) WHERE stock = 0
+		OR q.price NOT BETWEEN 10 AND 30 OR q.genre NOT IN ('jazz', 'blues', 'soul')"),
+	0, 'and all are as was asked')
+  if $filtered =~ /^(.*);/s;
+is( $node->safe_psql('shop', 'SELECT count(DISTINCT customer_id), count(*) = 10 * count(DISTINCT customer_id) FROM mail'),
+	'2000|t', 'everyone gets ten');
+is( $node->safe_psql('shop', 'SELECT count(*) FROM mail JOIN purchases USING (customer_id, product_id)'),
+	0, 'none of them bought before');
 
 $node->stop;
 done_testing();

@@ -21,6 +21,11 @@ my $questions = q{
 		FROM generate_series(0, 41) u, generate_series(1, 31, 6) i ORDER BY 1, 2;
 	SELECT u, t.* FROM generate_series(1, 40) u, mf_topk(u, 5) t ORDER BY 1, 3 DESC, 2;
 	SELECT * FROM mf_topk(7, 30, 'watched', exclude_seen => false);
+	SELECT * FROM mf_topk(7, 5, live => true, diversity => 0.3);
+	SELECT * FROM mf_topk(99, 5, 'watched', candidates => ARRAY[1, 2, 3, 5, 8]);
+	SELECT * FROM mf_topk_for(ARRAY[3, 5, 8], ARRAY[4, 2, 5]);
+	SELECT * FROM mf_explain(7, 3, 5, 'watched');
+	SELECT user_id, mf_fold_in(item_id, rating) FROM ratings GROUP BY user_id ORDER BY user_id;
 	SELECT * FROM mf_similar_items(3, 10);
 	SELECT * FROM mf_similar_users(3, 10, 'watched');
 	SELECT item_id FROM films_items ORDER BY factors <=> (SELECT factors FROM films_items WHERE item_id = 5) LIMIT 5;
@@ -47,6 +52,7 @@ $primary->safe_psql(
 	CREATE INDEX ON ratings (user_id, item_id);
 	SELECT mf_train('ratings', model => 'films', factors => 6, verbose => false);
 	SELECT mf_train('ratings', model => 'watched', feedback => 'implicit', factors => 4, verbose => false);
+	INSERT INTO ratings VALUES (99, 10, 4), (99, 11, 1);
 });
 my $first = check_same_answers('trained');
 
@@ -77,7 +83,7 @@ $primary->stop('immediate');
 $standby->promote;
 is( $standby->safe_psql('postgres',
 		q{SELECT users FROM mf_train('ratings', model => 'films', factors => 6, verbose => false)}),
-	39, 'once promoted it trains');
+	40, 'once promoted it trains');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM mf_topk(7, 3, 'films')}),
 	3, 'and serves');
 

@@ -113,7 +113,7 @@ sub kill_while
 
 	append_to_file($script, $sql);
 	$session->{run} = IPC::Run::start(
-		[ 'pgbench', '-n', '-t', 1000, '-f', $script, $primary->connstr('postgres') . ' application_name=victim' ],
+		[ 'pgbench', '-n', '-T', 600, '-f', $script, $primary->connstr('postgres') . ' application_name=victim' ],
 		'<', \undef, '>', \$session->{out}, '2>', \$session->{err},
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 

@@ -1,5 +1,5 @@
 /*
- * holdout.c: which pairs are held out of training, by a hash of the pair.
+ * holdout.c: mf_holdout(): which pairs are held out, by a hash of the pair.
  *
  * A pair is held out or not by its ids, the seed and the fraction alone. So a
  * split is the same in every session and after every dump and restore, whatever
@@ -11,56 +11,22 @@
  * and as text. Some types' texts depend on settings, which are fixed meanwhile
  * (ids_fix_settings()); that is why mf_holdout() can be immutable.
  *
- * The two hashes are mixed one after the other, so that a user and an item of
- * one id do not cancel out, by the finalizer of SplitMix64 (Steele, Lea,
- * Flood 2014), which leaves no bit of its input without influence on every bit
- * of its result. Rejected: random(), which gives another split each time;
+ * Training holds out the same pairs by the same function of the same hashes,
+ * sampling_held_out(). Rejected: random(), which gives another split each time;
  * a hash of the concatenated texts, which takes (1, 23) for (12, 3).
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
 #include "compat.h"
-#include "train/holdout.h"
+#include "numerics/sampling.h"
 #include "train/ids.h"
 
 PG_FUNCTION_INFO_V1(mf_holdout);
-
-static uint64
-Mix(uint64 z)
-{
-	z += UINT64CONST(0x9E3779B97F4A7C15);
-	z = (z ^ (z >> 30)) * UINT64CONST(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64CONST(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-bool
-holdout_pair(uint64 user_hash, uint64 item_hash, double fraction, int64 seed)
-{
-	uint64		mixed = Mix(Mix(Mix((uint64) seed) ^ user_hash) ^ item_hash);
-
-	/* The upper 53 bits, which a double holds exactly. */
-	return ldexp((double) (mixed >> 11), -53) < fraction;
-}
-
-void
-holdout_check_fraction(double fraction)
-{
-	if (!(fraction >= 0 && fraction <= 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("fraction is %g, outside its range of 0 to 1", fraction)));
-}
-
-/* ---- mf_holdout ---- */
 
 /* How the texts of an argument are had; kept for the query. */
 typedef struct ArgumentText
@@ -134,10 +100,13 @@ mf_holdout(PG_FUNCTION_ARGS)
 	ArgumentText *texts = fcinfo->flinfo->fn_extra;
 	double		fraction = PG_GETARG_FLOAT8(2);
 
-	holdout_check_fraction(fraction);
+	if (!(fraction >= 0 && fraction <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("fraction is %g, outside its range of 0 to 1", fraction)));
 	if (texts == NULL)
 		fcinfo->flinfo->fn_extra = texts = PrepareArguments(fcinfo);
-	PG_RETURN_BOOL(holdout_pair(HashArgument(&texts[0], PG_GETARG_DATUM(0)),
-								HashArgument(&texts[1], PG_GETARG_DATUM(1)),
-								fraction, PG_GETARG_INT64(3)));
+	PG_RETURN_BOOL(sampling_held_out(HashArgument(&texts[0], PG_GETARG_DATUM(0)),
+									 HashArgument(&texts[1], PG_GETARG_DATUM(1)),
+									 (uint64) PG_GETARG_INT64(3), fraction));
 }

@@ -1,0 +1,162 @@
+/*
+ * normal.c: the normal equations of one row, entry by entry.
+ *
+ * als.c solves rows of which all entries are at hand, by panels and in single
+ * precision. Here they come one at a time, in any order, in parts that are
+ * summed by different processes or machines and added up later. So the sums
+ * themselves are the state: half a symmetric matrix and a vector, whatever the
+ * number of entries, in double precision since nothing bounds that number.
+ *
+ * What is left of the squares follows from the sums too. With M = sum w z z^T
+ * and r = sum w t z,
+ *
+ *	 sum w (t - z.x)^2 = sum w t^2 - 2 x.r + x.Mx
+ *
+ * which cancels, but in double precision: of the entries' squares a part in
+ * 10^13 or so is lost, where the error that is reported needs six digits.
+ *
+ * The triangle is packed: half the memory of a matrix, for as many rows as an
+ * aggregate has groups, and half the bytes when parts are sent.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "numerics/cholesky.h"
+#include "numerics/normal.h"
+
+static size_t
+PackedSize(size_t n)
+{
+	return n * (n + 1) / 2;
+}
+
+size_t
+normal_size(int factors, bool biased)
+{
+	size_t		n = (size_t) factors + (biased ? 1 : 0);
+
+	return offsetof(NormalEquations, numbers) +
+		(PackedSize(n) + 2 * n) * sizeof(double);
+}
+
+void
+normal_init(NormalEquations *eq, int factors, bool biased)
+{
+	memset(eq, 0, normal_size(factors, biased));
+	eq->factors = factors;
+	eq->biased = biased;
+}
+
+void
+normal_add(NormalEquations *eq, const float *q, double weight, double target)
+{
+	size_t		n = normal_unknowns(eq);
+	double	   *row = eq->numbers;
+	double	   *rhs = row + PackedSize(n);
+	double	   *z = rhs + n;
+
+	for (int k = 0; k < eq->factors; k++)
+		z[k] = q[k];
+	if (eq->biased)
+		z[eq->factors] = 1.0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		double		wz = weight * z[i];
+
+		for (size_t j = 0; j <= i; j++)
+			row[j] += wz * z[j];
+		row += i + 1;
+		rhs[i] += wz * target;
+	}
+	eq->squares += weight * target * target;
+	eq->count++;
+}
+
+void
+normal_merge(NormalEquations *eq, const NormalEquations *other)
+{
+	size_t		numbers = normal_numbers(eq);
+
+	for (size_t k = 0; k < numbers; k++)
+		eq->numbers[k] += other->numbers[k];
+	eq->squares += other->squares;
+	eq->count += other->count;
+}
+
+void
+normal_square(const NormalEquations *eq, double *square)
+{
+	size_t		n = normal_unknowns(eq);
+	const double *row = eq->numbers;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		for (size_t j = 0; j <= i; j++)
+			square[i * n + j] = square[j * n + i] = row[j];
+		row += i + 1;
+	}
+}
+
+/* sum w (t - z.x)^2, from the sums; never below zero by rounding. */
+static double
+SquaresLeft(const NormalEquations *eq, const double *x)
+{
+	size_t		n = normal_unknowns(eq);
+	const double *row = eq->numbers;
+	const double *rhs = row + PackedSize(n);
+	double		left = eq->squares;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		double		sum = 0.0;
+
+		for (size_t j = 0; j < i; j++)
+			sum += row[j] * x[j];
+		left += x[i] * (2 * sum + row[i] * x[i] - 2 * rhs[i]);
+		row += i + 1;
+	}
+	return left < 0.0 ? 0.0 : left;
+}
+
+NumericsStatus
+normal_solve(const NormalEquations *eq, const NormalPenalty *penalty,
+			 double *work, double *x, double *squares,
+			 NumericsPoll poll, void *arg)
+{
+	size_t		factors = eq->factors;
+	size_t		n = normal_unknowns(eq);
+	const double *row = eq->numbers;
+	const double *gramian = penalty->gramian;
+	NumericsStatus status;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		for (size_t j = 0; j <= i; j++)
+			work[i * n + j] = row[j];
+		if (i < factors)
+		{
+			if (gramian != NULL)
+			{
+				for (size_t j = 0; j <= i; j++)
+					work[i * n + j] += penalty->alpha0 * gramian[j];
+				gramian += i + 1;
+			}
+			work[i * n + i] += penalty->regularization;
+		}
+		else
+			work[i * n + i] += penalty->bias_regularization;
+		row += i + 1;
+	}
+	memcpy(x, row, n * sizeof(double));
+
+	status = cholesky_factor(work, n, poll, arg);
+	if (status != NUMERICS_OK)
+		return status;
+	cholesky_solve(work, n, x);
+	for (size_t k = 0; k < n; k++)
+		if (!isfinite((float) x[k]))
+			return NUMERICS_DIVERGED;
+	*squares = SquaresLeft(eq, x);
+	return NUMERICS_OK;
+}

@@ -1,0 +1,225 @@
+/*
+ * everyone.c: the processes that rank for all users of a chunk together.
+ *
+ * Users are taken a tile at a time from a shared counter, by this process and
+ * by parallel workers, which write their results to where the user's are to
+ * be; so there is nothing to collect, and the result does not depend on who did
+ * what. Workers live for one chunk: between chunks this process reads tables,
+ * which it should not do in parallel mode, and a chunk is seconds of work.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/shm_toc.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "serve/everyone.h"
+#include "train/crew.h"
+
+#define EVERYONE_KEY_SHARED UINT64CONST(0xFAC7000000000002)
+
+/* A chunk of fewer operations than this is not worth the start of workers. */
+#define PARALLEL_MIN_FLOPS 5e9
+
+typedef struct EveryoneShared
+{
+	EveryoneShape shape;
+	dsm_handle	items;
+	Size		items_size;
+	dsm_handle	users;
+	Size		users_size;
+	pg_atomic_uint64 next;		/* the next user that nobody has taken */
+} EveryoneShared;
+
+PGDLLEXPORT void factor_everyone_worker(dsm_segment *seg, shm_toc *toc);
+
+/* ---- Layout ---- */
+
+static void *
+Take(char *base, Size *used, Size count, Size size)
+{
+	Size		start = *used;
+
+	*used = add_size(start, TYPEALIGN(64, mul_size(count, size)));
+	return base ? base + start : NULL;
+}
+
+Size
+everyone_items_layout(EveryoneItems *items, const EveryoneShape *shape, char *base)
+{
+	Size		used = 0;
+
+	items->vectors = Take(base, &used, mul_size(shape->nitems, topall_stride(shape->length)),
+						  sizeof(float));
+	items->norm = Take(base, &used, shape->nitems, sizeof(float));
+	items->place = Take(base, &used, shape->nitems, sizeof(uint32));
+	return used;
+}
+
+Size
+everyone_users_layout(EveryoneUsers *users, const EveryoneShape *shape, char *base)
+{
+	Size		used = 0;
+
+	users->vectors = Take(base, &used, mul_size(shape->nusers, topall_stride(shape->length)),
+						  sizeof(float));
+	users->offset = Take(base, &used, shape->nusers + 1, sizeof(uint64));
+	users->seen = Take(base, &used, shape->nseen, sizeof(uint32));
+	users->found = Take(base, &used, shape->nusers, sizeof(uint64));
+	users->best = Take(base, &used, mul_size(shape->nusers, shape->k), sizeof(TopEntry));
+	return used;
+}
+
+/* ---- Work ---- */
+
+static void
+Poll(void *arg)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
+static int
+CompareRows(const void *a, const void *b)
+{
+	uint32		left = *(const uint32 *) a;
+	uint32		right = *(const uint32 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+static void
+RankTile(TopAllWork *work, const EveryoneShape *shape, const TopAllRows *rows,
+		 const EveryoneUsers *users, uint64 first, uint64 n, TopAllQuery *queries)
+{
+	for (uint64 q = 0; q < n; q++)
+	{
+		uint64		user = first + q;
+		uint32	   *seen = users->seen + users->offset[user];
+
+		queries[q].vector = users->vectors + user * rows->stride;
+		queries[q].skip = seen;
+		queries[q].nskip = users->offset[user + 1] - users->offset[user];
+		qsort(seen, queries[q].nskip, sizeof(uint32), CompareRows);
+		topheap_init(&queries[q].best, users->best + user * shape->k, shape->k);
+	}
+	topall_rank(work, rows, queries, n, Poll, NULL);
+	for (uint64 q = 0; q < n; q++)
+		users->found[first + q] = queries[q].best.n;
+}
+
+static void
+WorkChunk(EveryoneShared *shared, char *items_base, char *users_base)
+{
+	const EveryoneShape *shape = &shared->shape;
+	EveryoneItems items;
+	EveryoneUsers users;
+	TopAllRows	rows;
+	TopAllQuery *queries = palloc(TOPALL_TILE * sizeof(TopAllQuery));
+	char	   *memory = MemoryContextAllocHuge(CurrentMemoryContext,
+												add_size(topall_work_size(shape->length), 64));
+	TopAllWork *work = topall_work_init((void *) TYPEALIGN(64, memory), shape->length);
+	uint64		first;
+
+	everyone_items_layout(&items, shape, items_base);
+	everyone_users_layout(&users, shape, users_base);
+	rows.vectors = items.vectors;
+	rows.norm = items.norm;
+	rows.place = items.place;
+	rows.n = shape->nitems;
+	rows.regular = shape->regular;
+	rows.length = shape->length;
+	rows.stride = topall_stride(shape->length);
+
+	while ((first = pg_atomic_fetch_add_u64(&shared->next, TOPALL_TILE)) < shape->nusers)
+	{
+		CHECK_FOR_INTERRUPTS();
+		RankTile(work, shape, &rows, &users, first,
+				 Min(TOPALL_TILE, shape->nusers - first), queries);
+	}
+	pfree(memory);
+	pfree(queries);
+}
+
+void
+factor_everyone_worker(dsm_segment *seg, shm_toc *toc)
+{
+	EveryoneShared *shared = shm_toc_lookup(toc, EVERYONE_KEY_SHARED, false);
+	BigArray	items;
+	BigArray	users;
+
+	crew_load_blas();
+	bigarray_attach(&items, shared->items, shared->items_size);
+	bigarray_attach(&users, shared->users, shared->users_size);
+	WorkChunk(shared, items.data, users.data);
+
+	/* A worker's end is a commit, which complains of what is still attached. */
+	bigarray_free(&users);
+	bigarray_free(&items);
+}
+
+/* ---- The leader ---- */
+
+int
+everyone_workers(void)
+{
+	if (!IsUnderPostmaster || IsInParallelMode())
+		return 0;
+	return max_parallel_maintenance_workers;
+}
+
+static void
+InitShared(EveryoneShared *shared, const EveryoneShape *shape)
+{
+	memset(shared, 0, sizeof(*shared));
+	shared->shape = *shape;
+	pg_atomic_init_u64(&shared->next, 0);
+}
+
+static void
+RankInParallel(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers)
+{
+	ParallelContext *parallel;
+	EveryoneShared *shared;
+
+	EnterParallelMode();
+	parallel = CreateParallelContext("factor", "factor_everyone_worker", workers);
+	shm_toc_estimate_chunk(&parallel->estimator, sizeof(EveryoneShared));
+	shm_toc_estimate_keys(&parallel->estimator, 1);
+	InitializeParallelDSM(parallel);
+
+	shared = shm_toc_allocate(parallel->toc, sizeof(EveryoneShared));
+	InitShared(shared, shape);
+	shared->items = dsm_segment_handle(items->segment);
+	shared->items_size = items->size;
+	shared->users = dsm_segment_handle(users->segment);
+	shared->users_size = users->size;
+	shm_toc_insert(parallel->toc, EVERYONE_KEY_SHARED, shared);
+
+	LaunchParallelWorkers(parallel);
+	WorkChunk(shared, items->data, users->data);
+	WaitForParallelWorkersToFinish(parallel);
+	DestroyParallelContext(parallel);
+	ExitParallelMode();
+}
+
+void
+everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers)
+{
+	double		flops = 2.0 * shape->nusers * shape->nitems * shape->length;
+	EveryoneShared alone;
+
+	crew_load_blas();
+	workers = Min(workers, (int) Min(shape->nusers / TOPALL_TILE, 1024));
+	if (workers > 0 && flops >= PARALLEL_MIN_FLOPS &&
+		items->segment != NULL && users->segment != NULL)
+	{
+		RankInParallel(shape, items, users, workers);
+		return;
+	}
+	InitShared(&alone, shape);
+	WorkChunk(&alone, items->data, users->data);
+}

@@ -1,0 +1,166 @@
+--
+-- mf_refresh and mf_retrain, against the normal equations in plain SQL
+--
+\set VERBOSITY terse
+SET client_min_messages = warning;
+DROP ROLE IF EXISTS regress_mf_refresh;
+CREATE SCHEMA mf_refresh;
+SET search_path = mf_refresh, public;
+CREATE TABLE ratings (user_id int, item_id int, rating real, PRIMARY KEY (user_id, item_id));
+INSERT INTO ratings SELECT u, i, 1 + abs(hashint4(u * 1000 + i)) % 9 / 2.0
+FROM generate_series(1, 60) u, generate_series(1, 40) i WHERE abs(hashint4(u * 7919 + i)) % 4 = 0;
+SELECT 1 FROM mf_train('ratings', model => 'stars', factors => 3, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'clicks', feedback => 'implicit', factors => 3, verbose => false);
+
+-- How far a row is from its normal equations: the largest residual over users
+-- or items. Implicit: (sum alpha r q q' + alpha0 G + Lambda) p = sum alpha r q
+CREATE FUNCTION residual(model text, side text, which int[]) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+	m mf_models := (SELECT m FROM mf_models m WHERE m.schema = 'mf_refresh' AND m.model = residual.model);
+	me text := CASE side WHEN 'users' THEN 'user_id' ELSE 'item_id' END;
+	other text := CASE side WHEN 'users' THEN 'item_id' ELSE 'user_id' END;
+	others text := model || CASE side WHEN 'users' THEN '_items' ELSE '_users' END;
+	result float8;
+BEGIN
+	EXECUTE format($q$
+		SELECT max(abs(e)) FROM (
+			-- the derivative of the objective by each factor
+			SELECT x.%1$I, d,
+				(SELECT sum(CASE WHEN $1.biased THEN 1 ELSE $1.alpha * r.rating END *
+					((CASE WHEN $1.biased THEN r.rating - $1.mean - x.bias - o.bias ELSE 1 END)
+						+ (x.factors <#> o.factors)) * o.factors[d])
+				 FROM ratings r JOIN %3$I o USING (%2$I) WHERE r.%1$I = x.%1$I)
+				+ $1.unobserved_weight * (SELECT coalesce(sum((x.factors <#> o.factors) * o.factors[d]), 0) FROM %3$I o)
+				- $1.regularization * ((SELECT count(*) FROM ratings r JOIN %3$I o USING (%2$I) WHERE r.%1$I = x.%1$I)
+					+ $1.unobserved_weight * (SELECT count(*) FROM %3$I)) ^ $1.reg_exponent * x.factors[d] e
+			FROM %4$I x, generate_series(1, 3) d WHERE x.%1$I = ANY ($2)) s $q$, me, other, others, model || '_' || side)
+	INTO result USING m, which;
+	RETURN result;
+END $$;
+SELECT residual('stars', 'users', array_agg(user_id)) < 1e-3 AS users_solved FROM stars_users;
+SELECT residual('clicks', 'users', array_agg(user_id)) < 1e-3 AS users_solved FROM clicks_users;
+
+-- Nothing has changed: nothing is done
+CREATE TABLE before AS SELECT * FROM stars_users;
+SELECT * FROM mf_refresh('stars');
+SELECT * FROM mf_refresh('clicks');
+SELECT count(*) FROM before NATURAL JOIN stars_users;
+
+-- Other values, more, fewer, new ids and ids that are gone
+CREATE FUNCTION change() RETURNS void LANGUAGE sql AS $$
+	UPDATE ratings SET rating = 5 - rating / 2 WHERE user_id = 7 AND item_id < 20;
+	DELETE FROM ratings WHERE user_id = 8;
+	INSERT INTO ratings SELECT 101, i, 4 FROM generate_series(1, 30, 3) i;
+	INSERT INTO ratings SELECT u, 201, u % 5 + 1 FROM generate_series(1, 7) u;
+	INSERT INTO ratings VALUES (101, 201, 2), (102, 201, 3);
+$$;
+BEGIN;
+SELECT change();
+CREATE TEMP TABLE old AS SELECT * FROM stars_users;
+SELECT * FROM mf_refresh('stars');
+SELECT residual('stars', 'users', ARRAY[1, 2, 3, 4, 5, 6, 7, 101, 102]) < 1e-3 AS solved;
+SELECT count(*) AS untouched FROM old NATURAL JOIN stars_users;
+SELECT array_agg(user_id ORDER BY user_id) AS written FROM (SELECT * FROM stars_users EXCEPT SELECT * FROM old) x;
+SELECT count(*) FROM stars_users WHERE user_id = 8;
+SELECT bool_and(u.ratings = r.n AND u.rating_sum = r.s) AS recorded, count(*) FROM stars_users u
+FULL JOIN (SELECT user_id, count(*) n, sum(rating) s FROM ratings GROUP BY 1) r USING (user_id);
+SELECT bool_and(i.ratings = r.n AND i.rating_sum = r.s) AS recorded, count(*) FROM stars_items i
+FULL JOIN (SELECT item_id, count(*) n, sum(rating) s FROM ratings GROUP BY 1) r USING (item_id);
+SELECT users, items, ratings = (SELECT count(*) FROM ratings) AS ratings FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh';
+SELECT * FROM mf_refresh('stars');
+ROLLBACK;
+
+BEGIN;
+SELECT change();
+SELECT * FROM mf_refresh('clicks');
+SELECT residual('clicks', 'users', ARRAY[1, 2, 3, 4, 5, 6, 7, 101, 102]) < 1e-3 AS solved;
+SELECT bool_and(abs(g.e - s.e) < 1e-4 * (1 + abs(s.e))) AS gramians, count(*) FROM
+	(SELECT a, b, gramian_users[a][b] e, gramian_items[a][b] f FROM mf_models, generate_series(1, 3) a, generate_series(1, 3) b
+	 WHERE model = 'clicks' AND schema = 'mf_refresh') g
+JOIN (SELECT a, b, sum(factors[a] * factors[b]::float8) e FROM clicks_users, generate_series(1, 3) a, generate_series(1, 3) b
+	 GROUP BY 1, 2) s USING (a, b)
+JOIN (SELECT a, b, sum(factors[a] * factors[b]::float8) f FROM clicks_items, generate_series(1, 3) a, generate_series(1, 3) b
+	 GROUP BY 1, 2) t USING (a, b) WHERE abs(g.f - t.f) < 1e-4 * (1 + abs(t.f));
+
+-- Items are solved before the users: with users named no more, an item is exact
+SELECT * FROM mf_refresh('clicks', users => NULL, items => ARRAY[1, 201, 999]);
+SELECT residual('clicks', 'items', ARRAY[1, 201]) < 1e-3 AS solved;
+ROLLBACK;
+
+-- Some that are named, of any spelling; pairs with what is unknown are left out
+BEGIN;
+SELECT change();
+CREATE TEMP TABLE old AS SELECT * FROM stars_users;
+SELECT * FROM mf_refresh('stars', users => ARRAY[7, 8, 101, 7, NULL, 12345678901]);
+SELECT array_agg(user_id ORDER BY user_id) AS written FROM (SELECT * FROM stars_users EXCEPT SELECT * FROM old) x;
+SELECT residual('stars', 'users', ARRAY[7, 101]) < 1e-3 AS solved;
+SELECT count(*) FROM stars_items WHERE item_id = 201;
+SELECT * FROM mf_refresh('stars', ARRAY['9'], ARRAY['201']);
+SELECT residual('stars', 'items', ARRAY[201]) < 1e-3 AS solved;
+SELECT * FROM mf_refresh('stars', NULL::int[], NULL::int[]);
+ROLLBACK;
+
+-- In the transaction: undone with it
+BEGIN;
+SELECT change();
+SELECT users FROM mf_refresh('stars');
+ROLLBACK;
+SELECT count(*) FROM before NATURAL JOIN stars_users;
+
+-- Retraining: warm, so that it needs fewer iterations, to as good an objective
+SELECT iterations, loss AS cold FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh' \gset
+SELECT iterations <= 3 AS few, users FROM mf_retrain('stars', verbose => false);
+SELECT loss <= :cold * 1.0001 AS as_good, factors, feedback FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh';
+SELECT change();
+SELECT iterations < 15 AS few, users, items, ratings FROM mf_retrain('stars', verbose => false);
+SELECT residual('stars', 'users', array_agg(user_id)) < 1e-3 AS solved FROM stars_users;
+SELECT count(*) = (SELECT iterations FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh') AS history
+FROM mf_history WHERE model = 'stars' AND schema = 'mf_refresh';
+SELECT bool_and(loss < before) AS falls, bool_or((before - loss) / before <= 0.001) AS settled FROM
+	(SELECT loss, lag(loss) OVER (ORDER BY iteration) before FROM mf_history WHERE model = 'stars' AND schema = 'mf_refresh') h;
+SELECT iterations FROM mf_retrain('clicks', iterations => 4, tolerance => 0, verbose => false);
+SELECT residual('clicks', 'users', array_agg(user_id)) < 1e-3 AS solved FROM clicks_users;
+SELECT mf_default('stars');
+SELECT model, users FROM mf_retrain(verbose => false);
+
+-- Errors
+SELECT mf_refresh('no_such_model');
+SELECT mf_refresh('stars', users => ARRAY['seven']);
+SELECT mf_refresh('stars', users => ARRAY['00000000-0000-0000-0000-000000000007'::uuid]);
+SELECT mf_retrain('stars', 0);
+SELECT mf_retrain('stars', tolerance => 2);
+SELECT mf_retrain('stars', tolerance => 'NaN');
+SELECT mf_retrain('stars', iterations => NULL);
+BEGIN READ ONLY;
+SELECT mf_refresh('stars');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT mf_retrain('stars');
+ROLLBACK;
+BEGIN;
+ALTER TABLE ratings RENAME TO elsewhere;
+SAVEPOINT a;
+SELECT mf_refresh('stars');
+ROLLBACK TO a;
+SELECT mf_retrain('stars');
+ROLLBACK;
+BEGIN;
+DELETE FROM ratings;
+SELECT mf_refresh('stars');
+ROLLBACK;
+CREATE ROLE regress_mf_refresh;
+GRANT USAGE, CREATE ON SCHEMA mf_refresh TO regress_mf_refresh;
+GRANT SELECT ON ALL TABLES IN SCHEMA mf_refresh TO regress_mf_refresh;
+SET ROLE regress_mf_refresh;
+SELECT mf_refresh('stars');
+SELECT mf_retrain('stars');
+RESET ROLE;
+
+-- A trigger on the model's tables cannot begin another one
+CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM mf_retrain(''stars''); RETURN NEW; END';
+CREATE TRIGGER t AFTER UPDATE ON stars_users EXECUTE FUNCTION again();
+SELECT mf_refresh('stars', users => ARRAY[1]);
+
+DROP SCHEMA mf_refresh CASCADE;
+DELETE FROM mf_models WHERE schema = 'mf_refresh';
+DROP ROLE regress_mf_refresh;

@@ -1,0 +1,200 @@
+-- mf_solve: half an iteration in SQL, against the normal equations in plain
+-- SQL and against mf_train.
+SET client_min_messages = warning;
+CREATE SCHEMA solve;
+SET search_path = solve, public;
+
+CREATE TABLE ratings AS
+SELECT u AS user_id, i AS item_id,
+	(3 + cos(u * 0.7 + i * 0.3) + sin(u * 1.1 - i * 0.9) / 2 + (hashint4(u * 977 + i) % 100) / 200.0)::real AS rating
+FROM generate_series(1, 80) u, generate_series(101, 150) i
+WHERE (hashint4(u * 1009 + i * 31) & 7) < 3;
+CREATE INDEX ON ratings (user_id, item_id);
+ANALYZE ratings;
+SELECT iterations FROM mf_train('ratings', model => 'e1', factors => 6, iterations => 1, regularization => 0.8,
+	reg_exponent => 0.3, bias_regularization => 3, verbose => false);
+SELECT iterations FROM mf_train('ratings', model => 'e2', factors => 6, iterations => 2, regularization => 0.8,
+	reg_exponent => 0.3, bias_regularization => 3, verbose => false);
+SELECT iterations FROM mf_train('ratings', model => 'i1', feedback => 'implicit', factors => 5, iterations => 1,
+	alpha => 2.5, regularization => 0.3, unobserved_weight => 0.2, verbose => false);
+SELECT iterations FROM mf_train('ratings', model => 'i2', feedback => 'implicit', factors => 5, iterations => 2,
+	alpha => 2.5, regularization => 0.3, unobserved_weight => 0.2, verbose => false);
+
+-- Both halves of mf_train's iterations: the users that the items of the same
+-- training make, and the items that the users of the iteration before make.
+CREATE FUNCTION explicit_options() RETURNS mf_options LANGUAGE sql STABLE AS
+	$$SELECT mf_explicit(mean, 0.8, 0.3, 3) FROM mf_models WHERE schema = 'solve' AND model = 'e1'$$;
+CREATE FUNCTION implicit_options(others text) RETURNS mf_options LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	result mf_options;
+BEGIN
+	EXECUTE format('SELECT (mf_implicit(2.5, 0.3, 0.5, 0.2, count(*), mf_gramian(factors))).* FROM %I', others) INTO result;
+	RETURN result;
+END $$;
+
+CREATE VIEW halves AS
+SELECT 'e1 users' AS half, s[1] - bias AS bias, s[2:] <-> factors AS factors
+FROM (SELECT user_id, mf_solve(i.factors, i.bias, r.rating, (SELECT explicit_options())) AS s
+	FROM ratings r JOIN e1_items i USING (item_id) GROUP BY user_id) x FULL JOIN e1_users USING (user_id)
+UNION ALL
+SELECT 'e2 items', s[1] - bias, s[2:] <-> factors
+FROM (SELECT item_id, mf_solve(u.factors, u.bias, r.rating, (SELECT explicit_options())) AS s
+	FROM ratings r JOIN e1_users u USING (user_id) GROUP BY item_id) x FULL JOIN e2_items USING (item_id)
+UNION ALL
+SELECT 'i1 users', 0, s <-> factors
+FROM (SELECT user_id, mf_solve(i.factors, r.rating, (SELECT implicit_options('i1_items'))) AS s
+	FROM ratings r JOIN i1_items i USING (item_id) GROUP BY user_id) x FULL JOIN i1_users USING (user_id)
+UNION ALL
+SELECT 'i2 items', 0, s <-> factors
+FROM (SELECT item_id, mf_solve(u.factors, r.rating, (SELECT implicit_options('i1_users'))) AS s
+	FROM ratings r JOIN i1_users u USING (user_id) GROUP BY item_id) x FULL JOIN i2_items USING (item_id);
+CREATE VIEW checked AS
+SELECT half, count(*) AS rows, count(factors) = count(*) AS whole,
+	max(abs(bias)) < 1e-4 AS bias, max(factors) < 1e-4 AS factors
+FROM halves GROUP BY half;
+SELECT * FROM checked ORDER BY half;
+
+-- The same by partial sums in parallel workers.
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SET max_parallel_workers_per_gather = 2;
+SET parallel_leader_participation = off;
+ALTER TABLE ratings SET (parallel_workers = 2);
+CREATE FUNCTION plan_has(query text, what text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		IF line ~ what THEN RETURN true; END IF;
+	END LOOP;
+	RETURN false;
+END $$;
+SELECT plan_has(query, 'Partial .*Aggregate') AS partial, plan_has(query, 'Finalize .*Aggregate') AS finalize
+FROM (VALUES ('SELECT user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3))
+	FROM ratings r JOIN e1_items i USING (item_id) GROUP BY user_id'),
+	('SELECT user_id, mf_solve(i.factors, r.rating, mf_implicit())
+	FROM ratings r JOIN e1_items i USING (item_id) GROUP BY user_id'),
+	('SELECT mf_gramian(factors) FROM ratings JOIN e1_items USING (item_id)')) v(query);
+CREATE TABLE parallel AS
+SELECT user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3)) AS biased,
+	mf_solve_error(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3)) AS error,
+	mf_solve(j.factors, r.rating, mf_implicit(2.5, 0.3, 0.5, 0.2, 50, (SELECT mf_gramian(factors) FROM i1_items))) AS implicit
+FROM ratings r JOIN e1_items i USING (item_id) JOIN i1_items j USING (item_id) GROUP BY user_id;
+CREATE TABLE parallel_gramian AS SELECT mf_gramian(factors) AS g FROM ratings JOIN e1_items USING (item_id);
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+RESET parallel_leader_participation;
+SET max_parallel_workers_per_gather = 0;
+CREATE TABLE serial AS
+SELECT user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3)) AS biased,
+	mf_solve_error(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3)) AS error,
+	mf_solve(j.factors, r.rating, mf_implicit(2.5, 0.3, 0.5, 0.2, 50, (SELECT mf_gramian(factors) FROM i1_items))) AS implicit
+FROM ratings r JOIN e1_items i USING (item_id) JOIN i1_items j USING (item_id) GROUP BY user_id;
+SELECT count(*), max(p.biased <-> s.biased) < 1e-5 AS biased, max(abs(p.error / s.error - 1)) < 1e-9 AS error,
+	max(p.implicit <-> s.implicit) < 1e-5 AS implicit
+FROM parallel p FULL JOIN serial s USING (user_id);
+SELECT max(abs(a - b)) < 1e-9 AS gramian, count(*)
+FROM unnest((SELECT g FROM parallel_gramian), (SELECT mf_gramian(factors) FROM ratings JOIN e1_items USING (item_id))) t(a, b);
+RESET max_parallel_workers_per_gather;
+
+-- The normal equations in plain SQL: what the solution leaves of
+-- sum w (t - z.x) z - penalty x, relative to the largest term.
+CREATE FUNCTION dot(a real[], b real[]) RETURNS double precision LANGUAGE sql IMMUTABLE AS 'SELECT - (a <#> b)';
+WITH s AS (SELECT user_id, biased[1] AS bias, biased[2:] AS x, error FROM serial),
+e AS (
+	SELECT user_id, factors, rating - 3 - i.bias - s.bias - dot(factors, x) AS e
+	FROM ratings JOIN e1_items i USING (item_id) JOIN s USING (user_id))
+SELECT max(abs(g - 0.8 * n ^ 0.3 * x[k])) < 1e-4 AS factors,
+	max(abs(total - 3 * bias)) < 1e-4 AS bias, max(abs(squares / error - 1)) < 1e-5 AS error
+FROM (SELECT user_id, k, sum(e * q) AS g FROM e, unnest(factors) WITH ORDINALITY AS f(q, k) GROUP BY 1, 2) v
+JOIN (SELECT user_id, sum(e) AS total, sum(e * e) AS squares, count(*) AS n FROM e GROUP BY 1) t USING (user_id)
+JOIN s USING (user_id);
+WITH s AS (SELECT user_id, implicit AS x FROM serial),
+v AS (
+	SELECT user_id, k, sum(2.5 * rating * (1 - dot(factors, x)) * q) AS g
+	FROM ratings JOIN i1_items USING (item_id) JOIN s USING (user_id), unnest(factors) WITH ORDINALITY AS f(q, k) GROUP BY 1, 2),
+a AS (
+	SELECT user_id, k, sum(dot(factors, x) * q) AS g
+	FROM s, i1_items, unnest(factors) WITH ORDINALITY AS f(q, k) GROUP BY 1, 2)
+SELECT max(abs(v.g - 0.2 * a.g - 0.3 * (n + 0.2 * 50) ^ 0.5 * x[k])) < 1e-4 AS factors, count(*)
+FROM v JOIN a USING (user_id, k) JOIN s USING (user_id)
+JOIN (SELECT user_id, count(*) AS n FROM ratings GROUP BY 1) t USING (user_id);
+-- by hand: (3 - 1) * 2 / (2 * 2 + 4) and, with two more rows, (4 + 3 + 1) / (4 + 1 + 1 + 3)
+SELECT mf_solve('{2}', 3, mf_explicit(1, 4, 0)) AS one,
+	(SELECT mf_solve(f, r, mf_explicit(1, 1, 1)) FROM (VALUES ('{2}'::real[], 3), ('{1}', 4), ('{1}', 2)) v(f, r)) AS three;
+-- The square of what the stored Gramian rounds.
+SELECT max(abs(a - b)) < 1e-3 AS gramian, count(*)
+FROM unnest((SELECT mf_gramian(factors) FROM i1_items), (SELECT gramian_items FROM mf_models WHERE model = 'i1')) t(a, b);
+
+-- Grouping sets, sorted groups, a window without a frame's end: the state is
+-- not spoilt by reading it.
+SET enable_hashagg = off;
+SELECT count(*), max(x.s <-> s.biased) < 1e-5 AS sorted
+FROM (SELECT user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3)) AS s
+	FROM ratings r JOIN e1_items i USING (item_id) GROUP BY GROUPING SETS ((user_id), ())) x
+JOIN serial s USING (user_id);
+RESET enable_hashagg;
+SELECT count(*), max(w <-> again) < 1e-5 AS running
+FROM (SELECT item_id, mf_solve(factors, rating, mf_explicit(3, 1)) OVER (ORDER BY item_id) AS w
+	FROM ratings JOIN e1_items USING (item_id) WHERE user_id = 5) x
+JOIN LATERAL (SELECT mf_solve(factors, rating, mf_explicit(3, 1)) AS again FROM ratings JOIN e1_items i USING (item_id)
+	WHERE user_id = 5 AND i.item_id <= x.item_id) y ON true;
+
+-- Rows with a NULL do not count; none at all make NULL.
+SELECT mf_solve('{2}', NULL, mf_explicit(1, 4)) IS NULL AS rating, mf_solve(NULL, 3, mf_explicit(1, 4)) IS NULL AS factors,
+	mf_solve('{2}', NULL, 3, mf_explicit(1, 4)) IS NULL AS bias, mf_gramian(NULL) IS NULL AS gramian;
+SELECT mf_solve(f, r, mf_explicit(1, 4, 0)) AS one FROM (VALUES ('{2}'::real[], 3), (NULL, 4), ('{1}', NULL)) v(f, r);
+SELECT mf_solve(factors, rating, mf_explicit(1, 4)) IS NULL AS empty FROM ratings JOIN e1_items USING (item_id) WHERE false;
+
+-- Errors.
+SELECT mf_solve(f, 1, mf_explicit(0, 1)) FROM (VALUES ('{1,2}'::real[]), ('{1}')) v(f);
+SELECT mf_solve('{}', 1, mf_explicit(0, 1));
+SELECT mf_solve('{1,NULL}', 1, mf_explicit(0, 1));
+SELECT mf_solve('{{1,2}}', 1, mf_explicit(0, 1));
+SELECT mf_solve('{1}', 'NaN', mf_explicit(0, 1));
+SELECT mf_solve('{1}', '-Infinity', mf_explicit(0, 1));
+SELECT mf_solve('{1}', -1, mf_implicit());
+SELECT mf_solve('{1}', 1, NULL);
+SELECT mf_solve('{1}', 1, mf_explicit(NULL, 1));
+SELECT mf_solve('{1}', 1, mf_explicit(0, -1));
+SELECT mf_solve('{1}', 1, mf_explicit(0, 1, 2));
+SELECT mf_solve('{1}', 0, 1, mf_implicit());
+SELECT mf_solve('{1}', 1, mf_implicit(unobserved_weight => 1));
+SELECT mf_solve('{1}', 1, mf_implicit(unobserved_weight => 1, others => 3, gramian => '{1,2}'));
+SELECT mf_solve('{1}', 1, mf_implicit(unobserved_weight => 1, others => 3, gramian => '{1,2,2,4}'));
+SELECT mf_solve('{1}', 1, mf_implicit(unobserved_weight => 1, others => 3, gramian => '{NULL}'));
+SELECT mf_solve('{1,1}', 1, mf_explicit(0, 0));
+SELECT mf_solve('{Infinity}', 1, mf_explicit(0, 1));
+SELECT mf_gramian(f) FROM (VALUES ('{1,2}'::real[]), ('{1}')) v(f);
+SELECT mf_gramian(array_fill(1::real, '{2001}'));
+
+-- Bytes that are no state. (Such functions take internal values, which SQL
+-- has none of; declared otherwise they can be tried.)
+CREATE FUNCTION try_state(bytea) RETURNS boolean AS '$libdir/factor', 'mf_solve_deserialize' LANGUAGE C STRICT;
+CREATE FUNCTION state_of(factors text, count text, tail text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN try_state(decode('0100' || factors || count || tail, 'hex'));
+EXCEPTION WHEN invalid_binary_representation THEN
+	RETURN false;
+END $$;
+SELECT try_state('');
+SELECT try_state('\x02');
+SELECT try_state('\x020000000001');
+SELECT state_of('00000001', '0000000000000001', repeat('00', 24)) AS good,
+	state_of('00000001', '0000000000000001', repeat('00', 23)) AS short,
+	state_of('00000001', '0000000000000001', repeat('00', 25)) AS long,
+	state_of('00000001', '0000000000000000', repeat('00', 24)) AS nothing,
+	state_of('00000000', '0000000000000001', repeat('00', 24)) AS no_factors,
+	state_of('000007d1', '0000000000000001', repeat('00', 24)) AS too_many,
+	state_of('7fffffff', '0000000000000001', repeat('00', 24)) AS far_too_many,
+	state_of('ffffffff', '0000000000000001', repeat('00', 24)) AS negative;
+-- flags: without options there is nothing but sums
+CREATE FUNCTION flagged(flags integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN try_state(set_byte(decode('0100' || '00000001' || '0000000000000001' || repeat('00', 24), 'hex'), 1, flags));
+EXCEPTION WHEN invalid_binary_representation THEN
+	RETURN false;
+END $$;
+SELECT array_agg(flags) AS taken FROM generate_series(0, 255) flags WHERE flagged(flags);
