@@ -520,7 +520,7 @@ CREATE PROCEDURE mf_tune(
 	trials integer DEFAULT NULL,
 	holdout double precision DEFAULT 0.1,
 	folds integer DEFAULT 1,
-	seed bigint DEFAULT 0,
+	seed bigint DEFAULT 1,
 	test regclass DEFAULT NULL,
 	k integer DEFAULT 10,
 	relevant double precision DEFAULT NULL,

@@ -266,6 +266,7 @@ SET ROLE regress_judge;
 SELECT users, pairs FROM mf_evaluate('hand', 'testing');
 RESET ROLE;
 
+DROP VIEW many_learn, many_exam, learn, exam, less_training, no_pairs;
+SELECT mf_drop(model) FROM mf_models WHERE schema = 'evaluating' ORDER BY model;
 DROP SCHEMA evaluating CASCADE;
 DROP ROLE regress_judge;
-DELETE FROM mf_models WHERE schema = 'evaluating';
