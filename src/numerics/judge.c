@@ -58,13 +58,15 @@ typedef struct Counts
 
 typedef Counts (*CountFunction) (const float *products, size_t n, float low, float high);
 
-/* The first place from `from` on that is at least `least`; n if there is none. */
-typedef size_t (*FindFunction) (const float *products, size_t from, size_t n, float least);
+/* The first place from `from` on within [low, high]; n if there is none. */
+typedef size_t (*FindFunction) (const float *products, size_t from, size_t n,
+								float low, float high);
 
 struct JudgeWork
 {
 	float	   *tile;			/* the users' vectors */
 	float	   *products;		/* of the tile with a block */
+	float		column[BLOCK];	/* items' vectors of length one */
 	CountFunction count;
 	FindFunction find;
 	double		norm[JUDGE_TILE];	/* of a user */
@@ -101,11 +103,11 @@ judge_norm(const float *vector, size_t length)
 		int			any = 0; \
  \
 		for (size_t k = 0; k < 32; k++) /* vectorised */ \
-			any |= products[from + k] >= least; \
+			any |= (products[from + k] >= low) & (products[from + k] <= high); \
 		if (any) \
 			break; \
 	} \
-	while (from < n && !(products[from] >= least)) \
+	while (from < n && !(products[from] >= low && products[from] <= high)) \
 		from++; \
 	return from
 
@@ -116,7 +118,7 @@ CountPlain(const float *products, size_t n, float low, float high)
 }
 
 static size_t
-FindPlain(const float *products, size_t from, size_t n, float least)
+FindPlain(const float *products, size_t from, size_t n, float low, float high)
 {
 	FIND_BODY;
 }
@@ -129,7 +131,7 @@ CountAvx2(const float *products, size_t n, float low, float high)
 }
 
 AVX2 static size_t
-FindAvx2(const float *products, size_t from, size_t n, float least)
+FindAvx2(const float *products, size_t from, size_t n, float low, float high)
 {
 	FIND_BODY;
 }
@@ -141,7 +143,7 @@ CountAvx512(const float *products, size_t n, float low, float high)
 }
 
 AVX512 static size_t
-FindAvx512(const float *products, size_t from, size_t n, float least)
+FindAvx512(const float *products, size_t from, size_t n, float low, float high)
 {
 	FIND_BODY;
 }
@@ -241,7 +243,7 @@ OfferBlock(const JudgeWork *work, const JudgeItems *items, JudgeUser *user, cons
 	float		least = ListThreshold(&user->best, block->margin);
 	size_t		at = 0;
 
-	while ((at = work->find(block->products, at, block->n, least)) < block->n)
+	while ((at = work->find(block->products, at, block->n, least, INFINITY)) < block->n)
 	{
 		topheap_offer(&user->best, Product(items, user, block->from + at), block->from + at);
 		least = ListThreshold(&user->best, block->margin);
@@ -267,9 +269,7 @@ CountBlock(const JudgeWork *work, const JudgeItems *items, const JudgeUser *user
 		{
 			double		score;
 
-			at = work->find(block->products, at, block->n, low);
-			if (block->products[at] > high)
-				continue;
+			at = work->find(block->products, at, block->n, low, high);
 			open--;
 			score = Product(items, user, block->from + at);
 			target->above += score > target->score;
@@ -297,6 +297,27 @@ StartUsers(JudgeWork *work, const JudgeItems *items, JudgeUser *users, size_t n)
 			user->targets[t].tied = 0;
 		}
 	}
+}
+
+/* The products of the tile with a block of items. */
+static void
+Multiply(JudgeWork *work, const JudgeItems *items, size_t n, const Block *block)
+{
+	const float *vectors = items->vectors + block->from * items->stride;
+
+	if (items->length > 1)
+	{
+		blas_gemm_transposed(work->tile, items->stride, n, vectors, items->stride, block->n,
+							 items->length, work->products, BLOCK);
+		return;
+	}
+
+	/* The baselines' products are not worth a call of BLAS. */
+	for (size_t k = 0; k < block->n; k++)
+		work->column[k] = vectors[k * items->stride];
+	for (size_t u = 0; u < n; u++)
+		for (size_t k = 0; k < block->n; k++)	/* vectorised */
+			work->products[u * BLOCK + k] = work->tile[u * items->stride] * work->column[k];
 }
 
 /* A block's products for one user, and the margin of their errors. */
@@ -329,9 +350,7 @@ judge_users(JudgeWork *work, const JudgeItems *items, JudgeUser *users, size_t n
 		block.n = items->n - from < BLOCK ? items->n - from : BLOCK;
 		for (size_t k = 0; k < block.n; k++)
 			norm = fmax(norm, items->norm[from + k]);
-		blas_gemm_transposed(work->tile, items->stride, n,
-							 items->vectors + from * items->stride, items->stride, block.n,
-							 items->length, work->products, BLOCK);
+		Multiply(work, items, n, &block);
 		for (size_t u = 0; u < n; u++)
 		{
 			if (poll != NULL && u % USERS_PER_POLL == 0)

@@ -282,6 +282,8 @@ test_judge(void)
 	Case		large = {7, 300, 17, 300, 2, 5, 1e17, false};
 	Case		tiny = {7, 300, 5, 400, 1, 299, 1e-30, false};
 
+	Case		single = {200, 1100, 1, 10, 5, 20, 1, true};
+
 	TestByHand();
 	if (!blas_load(&why))
 	{
@@ -290,6 +292,7 @@ test_judge(void)
 	}
 	TestCase("random vectors", &plain);
 	TestCase("ties", &tied);
+	TestCase("vectors of length one", &single);
 	TestCase("norms beyond single precision", &large);
 	TestCase("one candidate, and a list longer than all", &tiny);
 }
