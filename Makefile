@@ -9,7 +9,7 @@ DATA = $(wildcard sql/factor--*.sql)
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 topall \
-	sampling judge metrics
+	components sampling judge metrics
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
@@ -18,7 +18,7 @@ TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew warm fit train sharded
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
-	pairs everyone topk_all refresh
+	pairs everyone topk_all refresh map svg picture
 EVALUATE = holdout roster biases panel ranker judging evaluate \
 	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \

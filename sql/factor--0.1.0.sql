@@ -369,7 +369,7 @@ COMMENT ON FUNCTION mf_gramian_final(internal) IS
 	'the sum of outer products, row after row';
 
 CREATE AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -377,7 +377,7 @@ COMMENT ON AGGREGATE mf_solve(factors real[], bias real, rating double precision
 	'the bias and, after it, the vector that explain the ratings best, given the other side''s biases and vectors';
 
 CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -385,7 +385,7 @@ COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision, options m
 	'the vector that explains the ratings best, given the other side''s vectors';
 
 CREATE AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -393,7 +393,7 @@ COMMENT ON AGGREGATE mf_solve_error(factors real[], bias real, rating double pre
 	'the weighted squared error that the solution of mf_solve() leaves';
 
 CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_solve_error_final,
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -401,7 +401,7 @@ COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision, opt
 	'the weighted squared error that the solution of mf_solve() leaves';
 
 CREATE AGGREGATE mf_gramian(factors real[]) (
-	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 17000, FINALFUNC = mf_gramian_final,
+	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_gramian_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
@@ -923,3 +923,32 @@ CREATE FUNCTION mf_refresh(model text, users text[], items text[] DEFAULT NULL,
 	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mf_refresh(text, text[], text[]) IS
 	'solves the users and items anew from their ratings as they are now, adds or removes them';
+
+-- ---------------------------------------------------------------------------
+-- Pictures
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_map(model text DEFAULT NULL, side text DEFAULT 'items')
+	RETURNS TABLE (id bigint, x double precision, y double precision)
+	AS 'MODULE_PATHNAME', 'mf_map' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000;
+COMMENT ON FUNCTION mf_map(text, text) IS
+	'the vectors of a side, items or users, on their first two principal components';
+
+CREATE FUNCTION mf_map(id_type anyelement, model text DEFAULT NULL, side text DEFAULT 'items')
+	RETURNS TABLE (id anyelement, x double precision, y double precision)
+	AS 'MODULE_PATHNAME', 'mf_map_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000;
+COMMENT ON FUNCTION mf_map(anyelement, text, text) IS
+	'mf_map for ids of other types: id_type is a NULL of the type that id is to have';
+
+CREATE FUNCTION mf_map_svg(model text DEFAULT NULL, side text DEFAULT 'items', labels regclass DEFAULT NULL,
+	label_col name DEFAULT 'title', label_key name DEFAULT NULL, n integer DEFAULT 300)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'mf_map_svg' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
+COMMENT ON FUNCTION mf_map_svg(text, text, regclass, name, name, integer) IS
+	'an SVG picture of mf_map, of the n with the most ratings, labelled from a table where there is room';
+
+CREATE FUNCTION mf_history_svg(model text DEFAULT NULL)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'mf_history_svg' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION mf_history_svg(text) IS
+	'an SVG picture of the error and the objective after each iteration of the last training';

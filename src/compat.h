@@ -9,6 +9,9 @@
 
 #include "postgres.h"
 
+/* add_size() and mul_size(), which other headers bring along since 15. */
+#include "storage/shmem.h"
+
 #if PG_VERSION_NUM < 140000
 #error "factor needs PostgreSQL 14 or newer"
 #endif

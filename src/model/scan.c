@@ -27,7 +27,7 @@ struct SideScan
 {
 	const Model *model;
 	const ModelSide *side;
-	bool		serving;
+	SideScanKind kind;
 	Portal		portal;
 	SPITupleTable *batch;
 	MemoryContext row_context;	/* of one row's detoasted factors */
@@ -36,7 +36,7 @@ struct SideScan
 };
 
 SideScan *
-side_scan_begin(const Model *model, MfSide which, bool serving, bool with_ids, Datum ids)
+side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_ids, Datum ids)
 {
 	SideScan   *scan = palloc0(sizeof(SideScan));
 	const ModelSide *side = &model->side[which];
@@ -46,7 +46,7 @@ side_scan_begin(const Model *model, MfSide which, bool serving, bool with_ids, D
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s, bias, factors%s FROM %s", key,
-					 serving ? "" : ", ratings, rating_sum", side->table);
+					 kind == SIDE_SCAN_VECTORS ? "" : ", ratings, rating_sum", side->table);
 	if (with_ids)
 		appendStringInfo(&sql, " WHERE %s %s ANY ($1)", key,
 						 model_equality_operator(side->key.type));
@@ -54,9 +54,9 @@ side_scan_begin(const Model *model, MfSide which, bool serving, bool with_ids, D
 
 	scan->model = model;
 	scan->side = side;
-	scan->serving = serving;
+	scan->kind = kind;
 	scan->portal = SPI_cursor_open_with_args(NULL, sql.data, with_ids ? 1 : 0, &type, &ids, NULL,
-											 serving, CURSOR_OPT_NO_SCROLL);
+											 kind != SIDE_SCAN_LATEST, CURSOR_OPT_NO_SCROLL);
 	scan->row_context = AllocSetContextCreate(CurrentMemoryContext, "factor side row",
 											  ALLOCSET_DEFAULT_SIZES);
 	pfree(sql.data);
@@ -99,7 +99,7 @@ side_scan_next(SideScan *scan, SideRow *row)
 	row->id = Column(scan, COLUMN_KEY);
 	row->bias = DatumGetFloat4(Column(scan, COLUMN_BIAS));
 	row->factors = model_factors(scan->model, scan->side, Column(scan, COLUMN_FACTORS));
-	if (!scan->serving)
+	if (scan->kind != SIDE_SCAN_VECTORS)
 	{
 		row->ratings = DatumGetInt32(Column(scan, COLUMN_RATINGS));
 		row->rating_sum = DatumGetFloat8(Column(scan, COLUMN_RATING_SUM));

@@ -13,18 +13,23 @@ typedef struct SideRow
 	Datum		id;
 	float		bias;
 	const float *factors;
-	int32		ratings;		/* unless serving */
+	int32		ratings;		/* these two not by SIDE_SCAN_VECTORS */
 	double		rating_sum;
 } SideRow;
 
+typedef enum SideScanKind
+{
+	SIDE_SCAN_VECTORS,			/* in the active snapshot: ids, biases, factors */
+	SIDE_SCAN_COUNTS,			/* the same, with ratings and rating_sum */
+	SIDE_SCAN_LATEST			/* all of it, with a new snapshot that sees what this
+								 * transaction has written */
+} SideScanKind;
+
 /*
- * Starts to read, as the caller: in the active snapshot if `serving`, and the
- * columns that serving needs; else with a new snapshot that sees what this
- * transaction has written. With `ids`, an array of the key's type, only those
- * rows. Within an SPI connection that
- * stays open until side_scan_end().
+ * Starts to read, as the caller. With `ids`, an array of the key's type, only
+ * those rows. Within an SPI connection that stays open until side_scan_end().
  */
-extern SideScan *side_scan_begin(const Model *model, MfSide side, bool serving,
+extern SideScan *side_scan_begin(const Model *model, MfSide side, SideScanKind kind,
 								 bool with_ids, Datum ids);
 
 /* The next row, valid until the next call; false at the end. */

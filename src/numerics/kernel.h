@@ -1,7 +1,7 @@
 /*
  * kernel.h: the inner loops of ALS, once per kind of processor.
  *
- * A kernel is a table of three functions. All of them work on rows of `stride`
+ * A kernel is a table of four functions. All of them work on rows of `stride`
  * floats, 64-byte aligned, of which the first `d` count; here d is a multiple
  * of KERNEL_ALIGN, the factors padded with zeros. Symmetric matrices are held
  * in their upper triangles, row after row; what is below is not read and may

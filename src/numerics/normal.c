@@ -15,10 +15,16 @@
  * which cancels, but in double precision: of the entries' squares a part in
  * 10^13 or so is lost, where the error that is reported needs six digits.
  *
+ * An aggregate over many groups goes from one system to another with each entry,
+ * and each is larger than the first cache. So an entry is first put aside, in a
+ * panel of NORMAL_PANEL vectors as they came, and the triangle is gone through
+ * once a panel.
+ *
  * The triangle is packed: half the memory of a matrix, for as many rows as an
  * aggregate has groups, and half the bytes when parts are sent.
  */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "numerics/cholesky.h"
@@ -36,7 +42,8 @@ normal_size(int factors, bool biased)
 	size_t		n = (size_t) factors + (biased ? 1 : 0);
 
 	return offsetof(NormalEquations, numbers) +
-		(PackedSize(n) + 2 * n) * sizeof(double);
+		(PackedSize(n) + n) * sizeof(double) +
+		(size_t) NORMAL_PANEL * factors * sizeof(float);
 }
 
 void
@@ -47,37 +54,81 @@ normal_init(NormalEquations *eq, int factors, bool biased)
 	eq->biased = biased;
 }
 
-void
-normal_add(NormalEquations *eq, const float *q, double weight, double target)
+static float *
+Panel(NormalEquations *eq)
 {
-	size_t		n = normal_unknowns(eq);
-	double	   *row = eq->numbers;
-	double	   *rhs = row + PackedSize(n);
-	double	   *z = rhs + n;
+	return (float *) (eq->numbers + normal_numbers(eq));
+}
 
-	for (int k = 0; k < eq->factors; k++)
-		z[k] = q[k];
-	if (eq->biased)
-		z[eq->factors] = 1.0;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		double		wz = weight * z[i];
-
-		for (size_t j = 0; j <= i; j++)
-			row[j] += wz * z[j];
-		row += i + 1;
-		rhs[i] += wz * target;
-	}
-	eq->squares += weight * target * target;
-	eq->count++;
+/*
+ * row_j += sum_p c_p q_pj for j < n, over a whole panel: a loop that the compiler
+ * vectorises, the rows not overlapping.
+ */
+static void
+AddPanelRow(double *restrict row, size_t n, const double *c,
+			const float *restrict panel, size_t d)
+{
+	for (size_t j = 0; j < n; j++)
+		row[j] += ((c[0] * panel[j] + c[1] * panel[d + j]) +
+				   (c[2] * panel[2 * d + j] + c[3] * panel[3 * d + j])) +
+			((c[4] * panel[4 * d + j] + c[5] * panel[5 * d + j]) +
+			 (c[6] * panel[6 * d + j] + c[7] * panel[7 * d + j]));
 }
 
 void
-normal_merge(NormalEquations *eq, const NormalEquations *other)
+normal_flush(NormalEquations *eq)
+{
+	size_t		d = eq->factors;
+	size_t		n = normal_unknowns(eq);
+	float	   *panel = Panel(eq);
+	double	   *row = eq->numbers;
+	double	   *rhs = row + PackedSize(n);
+
+	if (eq->waiting == 0)
+		return;
+	/* What is not there weighs nothing; what lies there might be infinite. */
+	for (int p = eq->waiting; p < NORMAL_PANEL; p++)
+	{
+		eq->weight[p] = eq->target[p] = 0.0;
+		memset(panel + p * d, 0, d * sizeof(float));
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		double		c[NORMAL_PANEL];
+
+		for (int p = 0; p < NORMAL_PANEL; p++)
+		{
+			c[p] = eq->weight[p] * (i < d ? panel[p * d + i] : 1.0);
+			rhs[i] += c[p] * eq->target[p];
+		}
+		AddPanelRow(row, i < d ? i + 1 : d, c, panel, d);
+		if (i == d)
+			for (int p = 0; p < NORMAL_PANEL; p++)
+				row[d] += c[p];
+		row += i + 1;
+	}
+	eq->waiting = 0;
+}
+
+void
+normal_add(NormalEquations *eq, const float *q, double weight, double target)
+{
+	memcpy(Panel(eq) + (size_t) eq->waiting * eq->factors, q, eq->factors * sizeof(float));
+	eq->weight[eq->waiting] = weight;
+	eq->target[eq->waiting] = target;
+	eq->squares += weight * target * target;
+	eq->count++;
+	if (++eq->waiting == NORMAL_PANEL)
+		normal_flush(eq);
+}
+
+void
+normal_merge(NormalEquations *eq, NormalEquations *other)
 {
 	size_t		numbers = normal_numbers(eq);
 
+	normal_flush(eq);
+	normal_flush(other);
 	for (size_t k = 0; k < numbers; k++)
 		eq->numbers[k] += other->numbers[k];
 	eq->squares += other->squares;
@@ -85,11 +136,12 @@ normal_merge(NormalEquations *eq, const NormalEquations *other)
 }
 
 void
-normal_square(const NormalEquations *eq, double *square)
+normal_square(NormalEquations *eq, double *square)
 {
 	size_t		n = normal_unknowns(eq);
 	const double *row = eq->numbers;
 
+	normal_flush(eq);
 	for (size_t i = 0; i < n; i++)
 	{
 		for (size_t j = 0; j <= i; j++)
@@ -120,7 +172,7 @@ SquaresLeft(const NormalEquations *eq, const double *x)
 }
 
 NumericsStatus
-normal_solve(const NormalEquations *eq, const NormalPenalty *penalty,
+normal_solve(NormalEquations *eq, const NormalPenalty *penalty,
 			 double *work, double *x, double *squares,
 			 NumericsPoll poll, void *arg)
 {
@@ -130,6 +182,7 @@ normal_solve(const NormalEquations *eq, const NormalPenalty *penalty,
 	const double *gramian = penalty->gramian;
 	NumericsStatus status;
 
+	normal_flush(eq);
 	for (size_t i = 0; i < n; i++)
 	{
 		for (size_t j = 0; j <= i; j++)

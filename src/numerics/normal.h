@@ -19,14 +19,21 @@
  *	 rhs		sum w t z
  *	 squares	sum w t^2
  *
- * The numbers and a place to widen a vector follow the struct.
+ * The numbers follow the struct, and after them the panel: entries that were
+ * added last and are not in the sums yet. The functions here take care of it;
+ * who reads the numbers calls normal_flush() first.
  */
+#define NORMAL_PANEL 8
+
 typedef struct NormalEquations
 {
 	int			factors;
 	bool		biased;
+	int			waiting;		/* entries in the panel */
 	uint64_t	count;			/* entries */
 	double		squares;
+	double		weight[NORMAL_PANEL];
+	double		target[NORMAL_PANEL];
 	double		numbers[];
 } NormalEquations;
 
@@ -63,22 +70,25 @@ extern void normal_init(NormalEquations *eq, int factors, bool biased);
 extern void normal_add(NormalEquations *eq, const float *q,
 					   double weight, double target);
 
+/* Brings the numbers up to date with the entries added. */
+extern void normal_flush(NormalEquations *eq);
+
 /* Adds another part's sums; both have the same shape. */
-extern void normal_merge(NormalEquations *eq, const NormalEquations *other);
+extern void normal_merge(NormalEquations *eq, NormalEquations *other);
 
 /*
  * Writes sum w z z^T in full, symmetric, row after row: n x n for n unknowns.
  */
-extern void normal_square(const NormalEquations *eq, double *square);
+extern void normal_square(NormalEquations *eq, double *square);
 
 /*
  * Solves with the penalty added. `x` takes the n unknowns, `squares` the sum of
- * w (t - z.x)^2 that is left; `work` is room for n x n numbers. The sums stay as
- * they are.
+ * w (t - z.x)^2 that is left; `work` is room for n x n numbers. More entries may
+ * be added after.
  *
  * NUMERICS_DIVERGED: singular in double precision, or not finite.
  */
-extern NumericsStatus normal_solve(const NormalEquations *eq,
+extern NumericsStatus normal_solve(NormalEquations *eq,
 								   const NormalPenalty *penalty,
 								   double *work, double *x, double *squares,
 								   NumericsPoll poll, void *arg);

@@ -147,7 +147,7 @@ LoadSide(Refresh *refresh, MfSide which)
 
 	AllocSide(refresh, which);
 	SPI_connect();
-	scan = side_scan_begin(refresh->model, which, false, false, (Datum) 0);
+	scan = side_scan_begin(refresh->model, which, SIDE_SCAN_LATEST, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
 		int			order = 1;

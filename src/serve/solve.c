@@ -343,7 +343,7 @@ mf_solve_deserialize(PG_FUNCTION_ARGS)
 static double *
 Solve(const SolveState *state, double *squares)
 {
-	const NormalEquations *eq = state->eq;
+	NormalEquations *eq = state->eq;
 	const SolveOptions *options = state->options;
 	const AlsSpec *spec = &options->spec;
 	Size		n = normal_unknowns(eq);

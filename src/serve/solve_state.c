@@ -200,10 +200,11 @@ WriteOptions(StringInfo buf, const SolveOptions *options)
 bytea *
 solve_state_write(const SolveState *state)
 {
-	const NormalEquations *eq = state->eq;
+	NormalEquations *eq = state->eq;
 	StringInfoData buf;
 	int			flags = eq->biased ? FLAG_BIASED : 0;
 
+	normal_flush(eq);
 	if (state->options != NULL)
 		flags |= FLAG_OPTIONS | (state->options->spec.implicit ? FLAG_IMPLICIT : 0);
 
@@ -244,7 +245,7 @@ ReadOptions(StringInfo buf, int flags, int factors)
 	double		others;
 	Size		d;
 
-	CheckLeft(buf, 7);
+	CheckLeft(buf, 8);			/* these, and what follows them */
 	spec.implicit = (flags & FLAG_IMPLICIT) != 0;
 	spec.mean = pq_getmsgfloat8(buf);
 	spec.alpha = pq_getmsgfloat8(buf);

@@ -160,7 +160,7 @@ ReadItems(Everyone *all)
 
 	progress_report("reading items");
 	all->item_ids = palloc(id_capacity * sizeof(Datum));
-	scan = side_scan_begin(all->model, MF_ITEMS, true, false, (Datum) 0);
+	scan = side_scan_begin(all->model, MF_ITEMS, SIDE_SCAN_VECTORS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
 		uint32		n = all->nitems;
@@ -197,7 +197,7 @@ ReadUserIds(Everyone *all)
 
 	progress_report("reading users");
 	all->user_ids = palloc(capacity * sizeof(Datum));
-	scan = side_scan_begin(all->model, MF_USERS, true, all->only_some, all->user_array);
+	scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_VECTORS, all->only_some, all->user_array);
 	while (side_scan_next(scan, &row))
 	{
 		all->user_ids = Grow(all->user_ids, all->nusers, &capacity, sizeof(Datum));
@@ -376,7 +376,7 @@ RankEveryone(Everyone *all)
 		ReadSeen(all);
 
 	{
-		SideScan   *scan = side_scan_begin(all->model, MF_USERS, true, all->only_some,
+		SideScan   *scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_VECTORS, all->only_some,
 										   all->user_array);
 
 		for (uint32 chunk = 0; (uint64) chunk * all->chunk_users < all->nusers; chunk++)

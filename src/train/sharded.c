@@ -182,6 +182,32 @@ RowDesc(const ModelKey *key)
 }
 
 static void
+CheckColumn(Oid relid, const char *name, Oid type)
+{
+	AttrNumber	attno = get_attnum(relid, name);
+
+	if (attno == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						name, get_rel_name(relid))));
+	if (get_atttype(relid, attno) != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, not %s",
+						name, get_rel_name(relid),
+						format_type_be(get_atttype(relid, attno)), format_type_be(type))));
+}
+
+/* The columns of vectors, in a table of ratings or a copy. */
+static void
+CheckVectors(Oid relid)
+{
+	CheckColumn(relid, "bias", FLOAT4OID);
+	CheckColumn(relid, "factors", FLOAT4ARRAYOID);
+}
+
+static void
 CheckSources(Sharded *sharded, ModelKey key[2])
 {
 	ModelKey	again[2];
@@ -200,6 +226,12 @@ CheckSources(Sharded *sharded, ModelKey key[2])
 							get_rel_name(sharded->side[MF_ITEMS].source.relid))));
 		sharded->side[side].key = key[side];
 		sharded->side[side].desc = RowDesc(&key[side]);
+		CheckVectors(sharded->side[side].source.relid);
+		for (int k = 0; k < sharded->side[side].ncopies; k++)
+		{
+			CheckColumn(sharded->side[side].copies[k], key[side].column, key[side].type);
+			CheckVectors(sharded->side[side].copies[k]);
+		}
 	}
 }
 
@@ -257,7 +289,11 @@ AppendOptions(StringInfo sql, const Sharded *sharded, const ShardedSide *other)
 	else
 	{
 		for (Size k = 0; k < square; k++)
+		{
+			if (k % spec->factors == 0)
+				CHECK_FOR_INTERRUPTS();
 			appendStringInfo(sql, "%s%.17g", k == 0 ? "'{" : ",", other->gramian[k]);
+		}
 		appendStringInfoString(sql, "}')");
 	}
 }
@@ -332,6 +368,17 @@ QueryNumbers(const char *sql, int n, int64 *numbers)
 	SPI_finish();
 }
 
+static void
+EmptyCopies(const ShardedSide *side)
+{
+	SPI_connect();
+	for (int k = 0; k < side->ncopies; k++)
+		if (SPI_execute(psprintf("TRUNCATE %s", RelationName(side->copies[k])),
+						false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not empty \"%s\"", get_rel_name(side->copies[k]));
+	SPI_finish();
+}
+
 /* ---- Before the first iteration ---- */
 
 /* What a user's ratings add to the counts and moments of all. */
@@ -372,6 +419,22 @@ CheckMoments(const Sharded *sharded)
 						ratings->min)));
 }
 
+/*
+ * All copies have been emptied, so that a vector seen now is an old one in a
+ * copy that was forgotten: training would take it for new.
+ */
+static void
+CheckNoVectors(const ShardedSide *side, MfSide other, int64 vectors)
+{
+	if (vectors != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("\"%s\" has vectors that come from none of %s",
+						get_rel_name(side->source.relid),
+						other == MF_USERS ? "user_copies" : "item_copies"),
+				 errhint("All copies must be named: those of each server.")));
+}
+
 /* The users' ids, and the moments of the ratings. */
 static void
 ReadUsers(Sharded *sharded)
@@ -380,6 +443,7 @@ ReadUsers(Sharded *sharded)
 	IdSet	   *set = &sharded->ratings.ids[MF_USERS];
 	const char *rating = RatingText(&users->source);
 	uint64		space = 1024;
+	int64		vectors = 0;
 	StringInfoData sql;
 	TupleDesc	desc;
 	Tuplestorestate *store;
@@ -389,7 +453,8 @@ ReadUsers(Sharded *sharded)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s::%s, pg_catalog.count(*), pg_catalog.sum(%s), "
-					 "pg_catalog.sum(%s OPERATOR(pg_catalog.*) %s), pg_catalog.min(%s), pg_catalog.max(%s)",
+					 "pg_catalog.sum(%s OPERATOR(pg_catalog.*) %s), pg_catalog.min(%s), pg_catalog.max(%s), "
+					 "pg_catalog.count(factors)",
 					 quote_identifier(users->key.column),
 					 format_type_extended(users->key.type, users->key.typmod,
 										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
@@ -397,11 +462,12 @@ ReadUsers(Sharded *sharded)
 	AppendGroups(&sql, users);
 	store = RunQuery(sharded, sql.data);
 
-	desc = CreateTemplateTupleDesc(6);
+	desc = CreateTemplateTupleDesc(7);
 	TupleDescInitEntry(desc, 1, "id", users->key.type, users->key.typmod, 0);
 	TupleDescInitEntry(desc, 2, "ratings", INT8OID, -1, 0);
 	for (int k = 3; k <= 6; k++)
 		TupleDescInitEntry(desc, k, "moment", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 7, "vectors", INT8OID, -1, 0);
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	get_typlenbyval(users->key.type, &typlen, &typbyval);
 	set->key = users->key;
@@ -422,10 +488,12 @@ ReadUsers(Sharded *sharded)
 		}
 		set->ids[set->n] = datumCopy(slot->tts_values[0], typbyval, typlen);
 		AddMoments(sharded, slot->tts_values, set->n == 0);
+		vectors += DatumGetInt64(slot->tts_values[6]);
 		set->n++;
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_end(store);
+	CheckNoVectors(users, MF_ITEMS, vectors);
 }
 
 /* How many items there are, and whether both tables have the same ratings. */
@@ -434,14 +502,16 @@ CountItems(Sharded *sharded)
 {
 	ShardedSide *items = &sharded->side[MF_ITEMS];
 	StringInfoData sql;
-	int64		counts[2];
+	int64		counts[3];
 
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT pg_catalog.count(*), pg_catalog.sum(n)::pg_catalog.int8 "
-						   "FROM (SELECT pg_catalog.count(*) AS n");
+	appendStringInfoString(&sql, "SELECT pg_catalog.count(*), pg_catalog.sum(n)::pg_catalog.int8, "
+						   "pg_catalog.sum(vectors)::pg_catalog.int8 "
+						   "FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.count(factors) AS vectors");
 	AppendGroups(&sql, items);
 	appendStringInfoString(&sql, ") s");
-	QueryNumbers(sql.data, 2, counts);
+	QueryNumbers(sql.data, 3, counts);
+	CheckNoVectors(items, MF_USERS, counts[2]);
 	if ((uint64) counts[1] != sharded->ratings.pairs)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -673,12 +743,10 @@ WriteCopy(const ShardedSide *side, Oid copy)
 static void
 WriteCopies(const ShardedSide *side)
 {
+	EmptyCopies(side);
 	for (int k = 0; k < side->ncopies; k++)
 	{
 		SPI_connect();
-		if (SPI_execute(psprintf("TRUNCATE %s", RelationName(side->copies[k])),
-						false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not empty \"%s\"", get_rel_name(side->copies[k]));
 		WriteCopy(side, side->copies[k]);
 		SPI_finish();
 	}
@@ -757,6 +825,7 @@ typedef struct RowReader
 {
 	Tuplestorestate *rows;
 	TupleTableSlot *slot;
+	ArrayType  *copied;			/* of the last row, where its array was packed */
 } RowReader;
 
 /* Rows come in the order of the tuplestore, whatever k. */
@@ -765,13 +834,19 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 {
 	RowReader  *reader = arg;
 	TupleTableSlot *slot = reader->slot;
+	ArrayType  *array;
 
+	if (reader->copied != NULL)
+		pfree(reader->copied);
 	if (!tuplestore_gettupleslot(reader->rows, true, false, slot))
 		elog(ERROR, "row %u of a side is missing", k);
 	slot_getallattrs(slot);
+	array = DatumGetArrayTypeP(slot->tts_values[ROW_FACTORS]);
+	reader->copied = (Pointer) array != DatumGetPointer(slot->tts_values[ROW_FACTORS]) ?
+		array : NULL;
 	row->id = slot->tts_values[ROW_ID];
 	row->bias = DatumGetFloat4(slot->tts_values[ROW_BIAS]);
-	row->factors = (const float *) ARR_DATA_PTR(DatumGetArrayTypeP(slot->tts_values[ROW_FACTORS]));
+	row->factors = (const float *) ARR_DATA_PTR(array);
 	row->ratings = (int32) DatumGetInt64(slot->tts_values[ROW_RATINGS]);
 	row->rating_sum = DatumGetFloat8(slot->tts_values[ROW_SUM]);
 }
@@ -785,7 +860,7 @@ Store(Sharded *sharded, ModelTarget *target)
 	{
 		ShardedSide *self = &sharded->side[side];
 		RowReader	reader = {
-			self->rows, MakeSingleTupleTableSlot(self->desc, &TTSOpsMinimalTuple)
+			self->rows, MakeSingleTupleTableSlot(self->desc, &TTSOpsMinimalTuple), NULL
 		};
 
 		progress_report("storing %u %s", self->n, side == MF_USERS ? "users" : "items");
@@ -811,6 +886,8 @@ Train(Sharded *sharded, ModelTarget *target, Fit *fit, ModelRecord *record)
 	const AlsSpec *spec = &sharded->options.spec;
 
 	progress_report("counting ratings");
+	EmptyCopies(&sharded->side[MF_USERS]);
+	EmptyCopies(&sharded->side[MF_ITEMS]);
 	ReadUsers(sharded);
 	CheckMoments(sharded);
 	CountSkipped(sharded);

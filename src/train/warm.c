@@ -24,7 +24,7 @@ warm_users(const Model *model, const IdSet *users, AlsSide *side)
 	SideRow		row;
 
 	SPI_connect();
-	scan = side_scan_begin(model, MF_USERS, true, false, (Datum) 0);
+	scan = side_scan_begin(model, MF_USERS, SIDE_SCAN_VECTORS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
 		int			order = -1;

@@ -88,6 +88,8 @@ main(void)
 	test_codes();
 	test_judge();
 	test_foldin();
+	test_topall();
+	test_normal();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed == 0 ? 0 : 1;
 }

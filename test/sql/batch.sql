@@ -205,6 +205,7 @@ RESET ROLE;
 SELECT count(DISTINCT user_id) FROM mf_topk_all(3);
 
 SET client_min_messages = warning;
-DROP SCHEMA mf_batch CASCADE;
+DELETE FROM mf_history WHERE schema = 'mf_batch';
 DELETE FROM mf_models WHERE schema = 'mf_batch';
+DROP SCHEMA mf_batch CASCADE;
 DROP ROLE regress_mf_batch;

@@ -161,6 +161,7 @@ CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM mf_re
 CREATE TRIGGER t AFTER UPDATE ON stars_users EXECUTE FUNCTION again();
 SELECT mf_refresh('stars', users => ARRAY[1]);
 
-DROP SCHEMA mf_refresh CASCADE;
+DELETE FROM mf_history WHERE schema = 'mf_refresh';
 DELETE FROM mf_models WHERE schema = 'mf_refresh';
+DROP SCHEMA mf_refresh CASCADE;
 DROP ROLE regress_mf_refresh;

@@ -389,3 +389,20 @@ DELETE FROM mf_models WHERE schema = 'mf_serve';
 DROP SCHEMA mf_serve CASCADE;
 DROP OWNED BY regress_mf_reader;
 DROP ROLE regress_mf_reader;
+
+-- What a query keeps of the rows it has read stays within work_mem, also where
+-- the first rows that it looked for are not there.
+CREATE TABLE wide AS
+SELECT u AS user_id, 1 + u % 7 AS item_id, (1 + u % 5)::real AS rating FROM generate_series(1, 3000) u;
+SELECT users, items FROM mf_train('wide', factors => 200, iterations => 1, verbose => false, index => false);
+CREATE FUNCTION kept() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+	RETURN (SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'factor open model');
+END $$;
+SET work_mem = '1MB';
+SELECT count(mf_predict(u, 1, 'wide')) AS predicted, max(kept()) FILTER (WHERE u = 3000) < 1024 * 1024 AS within
+FROM (SELECT CASE WHEN g <= 50 THEN -g ELSE g END AS u FROM generate_series(1, 3000) g) AS asked;
+RESET work_mem;
+DROP FUNCTION kept;
+SELECT mf_drop('wide');
+DROP TABLE wide;

@@ -198,3 +198,21 @@ EXCEPTION WHEN invalid_binary_representation THEN
 	RETURN false;
 END $$;
 SELECT array_agg(flags) AS taken FROM generate_series(0, 255) flags WHERE flagged(flags);
+
+-- A real state, cut at every length and with every byte changed: taken or
+-- refused, never worse.
+CREATE AGGREGATE state_bytes(real[], double precision, mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, FINALFUNC = mf_solve_serialize);
+CREATE FUNCTION taken(state bytea) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN try_state(state);
+EXCEPTION WHEN invalid_binary_representation THEN
+	RETURN false;
+END $$;
+CREATE TABLE state AS SELECT state_bytes('{1,2,3}', 2, mf_implicit(unobserved_weight => 0.5, others => 7,
+	gramian => '{2,1,1,1,2,1,1,1,2}')) AS s;
+SELECT taken(s) AS whole, length(s) FROM state;
+SELECT count(*) AS cut_and_taken FROM state, generate_series(0, length(s) - 1) n WHERE taken(substr(s, 1, n));
+SELECT count(*) > 0 AS some_taken, bool_and(b NOT IN (0, 2, 3, 4, 5)) AS where_it_may_be
+FROM state, generate_series(0, length(s) - 1) b, unnest('{1,127,128,255}'::int[]) x
+WHERE taken(set_byte(s, b, get_byte(s, b) # x));

@@ -147,6 +147,8 @@ fails_with(q{DELETE FROM ratings_again WHERE item_id = 7 AND user_id < 100}, "'b
 	qr/ERROR:  "by_user" has \d+ ratings but "by_item" has \d+/, 'other ratings by item');
 fails_with(q{TRUNCATE user_vectors_2, item_vectors_2}, q{'by_user', 'by_item', '{user_vectors_1}', '{item_vectors_1}'},
 	qr/ERROR:  only \d+ of \d+ ratings of "by_item" have a vector of the other side/, 'a copy forgotten');
+fails_with(q{SELECT}, q{'by_user', 'by_item', '{user_vectors_1}', '{item_vectors_1}'},
+	qr/ERROR:  "by_user" has vectors that come from none of item_copies/, 'a copy forgotten that is full');
 fails_with(q{SELECT}, q{'by_user', 'by_item', '{}', '{item_vectors_1}'},
 	qr/ERROR:  user_copies must not be empty/, 'no copies');
 fails_with(q{SELECT}, q{'by_user', 'by_item', NULL, '{item_vectors_1}'},

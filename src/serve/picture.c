@@ -1,0 +1,363 @@
+/*
+ * picture.c: mf_map_svg() and mf_history_svg(): a model to look at.
+ *
+ * The map shows the entities with the most ratings. Labels are placed one by
+ * one, those with more ratings first, beside, above or below their point,
+ * wherever a label meets no other label and no point and stays in the frame; a
+ * label that has no such place is left out. The full label of every point is
+ * there as its title, which browsers show when it is pointed at.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "model/catalog.h"
+#include "model/plans.h"
+#include "serve/call.h"
+#include "serve/map.h"
+#include "serve/svg.h"
+
+#define MAX_POINTS 5000
+#define RADIUS 3.5
+#define LABEL_SIZE 11
+#define MAP_WIDTH 1000
+#define MAP_HEIGHT 760
+#define HISTORY_WIDTH 800
+#define HISTORY_HEIGHT 640
+
+PG_FUNCTION_INFO_V1(mf_map_svg);
+PG_FUNCTION_INFO_V1(mf_history_svg);
+
+/* Where labels come from. */
+typedef struct LabelSource
+{
+	const char *sql;			/* NULL: the ids are the labels */
+	Oid			key_type;
+} LabelSource;
+
+/* ---- Labels ---- */
+
+static Datum
+NameOr(FunctionCallInfo fcinfo, int arg, const char *name)
+{
+	if (!PG_ARGISNULL(arg))
+		return PG_GETARG_DATUM(arg);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("label_col must not be null")));
+	return DirectFunctionCall1(namein, CStringGetDatum(name));
+}
+
+static void
+FindLabels(FunctionCallInfo fcinfo, const Model *model, MfSide which, LabelSource *labels)
+{
+	const ModelSide *side = &model->side[which];
+	Oid			relid;
+	const char *key;
+	const char *column;
+
+	memset(labels, 0, sizeof(*labels));
+	labels->key_type = side->key.type;
+	if (PG_ARGISNULL(2))
+		return;
+	relid = PG_GETARG_OID(2);
+	column = NameStr(*DatumGetName(NameOr(fcinfo, 3, NULL)));
+	key = NameStr(*DatumGetName(NameOr(fcinfo, 4, side->key.column)));
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	labels->sql = psprintf("SELECT %s::pg_catalog.text FROM %s WHERE %s %s $1 LIMIT 1",
+						   quote_identifier(pstrdup(column)),
+						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													  get_rel_name(relid)),
+						   quote_identifier(pstrdup(key)),
+						   model_equality_operator(side->key.type));
+}
+
+/* An entity's label, or its id where it has none; within an SPI connection. */
+static char *
+Label(const LabelSource *labels, Datum id)
+{
+	Oid			output;
+	bool		varlena;
+
+	if (labels->sql != NULL)
+	{
+		Oid			type = labels->key_type;
+		char	   *label = NULL;
+
+		if (SPI_execute_plan(plan_get(labels->sql, 1, &type), &id, NULL, true, 1) != SPI_OK_SELECT)
+			elog(ERROR, "could not read labels");
+		if (SPI_processed > 0)
+			label = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+		SPI_freetuptable(SPI_tuptable);
+		if (label != NULL)
+			return label;
+	}
+	getTypeOutputInfo(labels->key_type, &output, &varlena);
+	return OidOutputFunctionCall(output, id);
+}
+
+/* ---- The map ---- */
+
+static int
+CompareByRatings(const void *a, const void *b)
+{
+	const MapPoint *left = a;
+	const MapPoint *right = b;
+
+	if (left->ratings != right->ratings)
+		return left->ratings > right->ratings ? -1 : 1;
+	if (left->x != right->x)
+		return left->x < right->x ? -1 : 1;
+	return left->y < right->y ? -1 : left->y > right->y;
+}
+
+static bool
+Meets(const SvgBox *a, const SvgBox *b)
+{
+	return a->left < b->right && b->left < a->right && a->top < b->bottom && b->top < a->bottom;
+}
+
+/* Is the box within the panel, and clear of what is there? */
+static bool
+IsFree(const SvgBox *box, const SvgPanel *panel, const SvgBox *taken, int ntaken)
+{
+	if (box->left < panel->left + 2 || box->right > panel->right - 2 ||
+		box->top < panel->top + 2 || box->bottom > panel->bottom - 2)
+		return false;
+	for (int i = 0; i < ntaken; i++)
+		if (Meets(box, &taken[i]))
+			return false;
+	return true;
+}
+
+/* Draws the label of a point where there is room; its box is then taken. */
+static void
+PlaceLabel(StringInfo svg, const SvgPanel *panel, double x, double y, const char *label,
+		   SvgBox *taken, int *ntaken)
+{
+	double		width = svg_width(label);
+	double		height = LABEL_SIZE + 2;
+	double		gap = RADIUS + 2.5;
+	SvgBox		places[4] = {
+		{x + gap, y - height / 2, x + gap + width, y + height / 2},
+		{x - gap - width, y - height / 2, x - gap, y + height / 2},
+		{x - width / 2, y - gap - height, x + width / 2, y - gap},
+		{x - width / 2, y + gap, x + width / 2, y + gap + height},
+	};
+	static const char *const anchor[4] = {"start", "end", "middle", "middle"};
+
+	for (int i = 0; i < 4; i++)
+	{
+		const SvgBox *box = &places[i];
+		double		at = i == 0 ? box->left : i == 1 ? box->right : x;
+
+		if (!IsFree(box, panel, taken, *ntaken))
+			continue;
+		svg_label(svg, at, box->bottom - 3.5, anchor[i], LABEL_SIZE, label);
+		taken[(*ntaken)++] = *box;
+		return;
+	}
+}
+
+static void
+MapRange(const MapPoint *points, uint32 n, SvgPanel *panel)
+{
+	for (uint32 i = 0; i < n; i++)
+	{
+		panel->x_min = i == 0 ? points[i].x : Min(panel->x_min, points[i].x);
+		panel->x_max = i == 0 ? points[i].x : Max(panel->x_max, points[i].x);
+		panel->y_min = i == 0 ? points[i].y : Min(panel->y_min, points[i].y);
+		panel->y_max = i == 0 ? points[i].y : Max(panel->y_max, points[i].y);
+	}
+	svg_widen(&panel->x_min, &panel->x_max);
+	svg_widen(&panel->y_min, &panel->y_max);
+}
+
+static void
+DrawPoints(StringInfo svg, const SvgPanel *panel, const LabelSource *labels,
+		   const MapPoint *points, uint32 n)
+{
+	SvgBox	   *taken = palloc((2 * (Size) n + 1) * sizeof(SvgBox));
+	char	  **label = palloc(((Size) n + 1) * sizeof(char *));
+	int			ntaken = 0;
+
+	SPI_connect();
+	for (uint32 i = 0; i < n; i++)
+	{
+		double		x = svg_x(panel, points[i].x);
+		double		y = svg_y(panel, points[i].y);
+
+		CHECK_FOR_INTERRUPTS();
+		label[i] = Label(labels, points[i].id);
+		appendStringInfo(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"#2b6cb0\" fill-opacity=\"0.65\"><title>",
+						 x, y, RADIUS);
+		svg_text(svg, label[i]);
+		appendStringInfoString(svg, "</title></circle>\n");
+		taken[ntaken++] = (SvgBox) {x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS};
+	}
+	for (uint32 i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		PlaceLabel(svg, panel, svg_x(panel, points[i].x), svg_y(panel, points[i].y),
+				   svg_cut(label[i]), taken, &ntaken);
+	}
+	SPI_finish();
+}
+
+static int
+PointsArgument(FunctionCallInfo fcinfo, int arg)
+{
+	int			n;
+
+	if (PG_ARGISNULL(arg))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("n must not be null")));
+	n = PG_GETARG_INT32(arg);
+	if (n < 1 || n > MAX_POINTS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("n is %d, outside its range of 1 to %d", n, MAX_POINTS)));
+	return n;
+}
+
+/* (model, side, labels, label_col, label_key, n) */
+Datum
+mf_map_svg(PG_FUNCTION_ARGS)
+{
+	ServeCall  *call = serve_call(fcinfo);
+	Model	   *model = serve_model(call, fcinfo, 0);
+	MfSide		side = map_side(fcinfo, 1);
+	int			wanted = PointsArgument(fcinfo, 5);
+	SvgPanel	panel = {90, 50, MAP_WIDTH - 30, MAP_HEIGHT - 60};
+	const char *noun = side == MF_ITEMS ? "items" : "users";
+	LabelSource labels;
+	StringInfoData svg;
+	MapPoint   *points;
+	double		share[2];
+	uint32		n;
+	uint32		shown;
+
+	FindLabels(fcinfo, model, side, &labels);
+	n = map_points(model, side, &points, share);
+	shown = Min(n, (uint32) wanted);
+	if (n > 0)
+		qsort(points, n, sizeof(MapPoint), CompareByRatings);
+	MapRange(points, shown, &panel);
+
+	/* SPI calls may come and go: the text is to stay. */
+	initStringInfo(&svg);
+	svg_begin(&svg, MAP_WIDTH, MAP_HEIGHT,
+			  shown < n ? psprintf("%s: the %u %s with the most ratings of %u", model->name, shown, noun, n) :
+			  psprintf("%s: %u %s", model->name, n, noun));
+	svg_axes(&svg, &panel,
+			 psprintf("first principal component (%.0f%% of the variance)", 100 * share[0]),
+			 psprintf("second (%.0f%%)", 100 * share[1]));
+	DrawPoints(&svg, &panel, &labels, points, shown);
+	svg_end(&svg);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(svg.data, svg.len));
+}
+
+/* ---- The history ---- */
+
+typedef struct History
+{
+	uint64		n;
+	double	   *iteration;
+	double	   *value[2];		/* error, loss */
+} History;
+
+static void
+ReadHistory(const Model *model, History *history)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(model->schema_name);
+	values[1] = CStringGetTextDatum(model->name);
+	SPI_connect();
+	if (SPI_execute_with_args(psprintf("SELECT iteration::pg_catalog.float8, error, loss FROM %s "
+									   "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2 "
+									   "ORDER BY iteration",
+									   quote_qualified_identifier(get_namespace_name(model->extension_schema),
+																  "mf_history")),
+							  2, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read mf_history");
+	history->n = SPI_processed;
+	history->iteration = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
+	history->value[0] = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
+	history->value[1] = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
+	for (uint64 i = 0; i < history->n; i++)
+	{
+		double	   *to[3] = {history->iteration, history->value[0], history->value[1]};
+
+		for (int k = 0; k < 3; k++)
+		{
+			bool		isnull;
+
+			to[k][i] = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+													k + 1, &isnull));
+		}
+	}
+	SPI_finish();
+}
+
+static void
+DrawCurve(StringInfo svg, const History *history, int which, SvgPanel *panel, const char *name)
+{
+	const double *value = history->value[which];
+
+	panel->x_min = history->n > 0 ? history->iteration[0] : 0;
+	panel->x_max = history->n > 0 ? history->iteration[history->n - 1] : 1;
+	panel->y_min = panel->y_max = history->n > 0 ? value[0] : 0;
+	for (uint64 i = 1; i < history->n; i++)
+	{
+		panel->y_min = Min(panel->y_min, value[i]);
+		panel->y_max = Max(panel->y_max, value[i]);
+	}
+	svg_widen(&panel->x_min, &panel->x_max);
+	svg_widen(&panel->y_min, &panel->y_max);
+	panel->x_integer = true;
+	svg_axes(svg, panel, which == 0 ? "" : "iteration", name);
+
+	appendStringInfoString(svg, "<polyline fill=\"none\" stroke=\"#2b6cb0\" stroke-width=\"2\" points=\"");
+	for (uint64 i = 0; i < history->n; i++)
+		appendStringInfo(svg, "%s%.1f,%.1f", i > 0 ? " " : "",
+						 svg_x(panel, history->iteration[i]), svg_y(panel, value[i]));
+	appendStringInfoString(svg, "\"/>\n");
+	for (uint64 i = 0; i < history->n; i++)
+		appendStringInfo(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"#2b6cb0\"><title>%d: %.6g</title></circle>\n",
+						 svg_x(panel, history->iteration[i]), svg_y(panel, value[i]),
+						 (int) history->iteration[i], value[i]);
+}
+
+/* (model) */
+Datum
+mf_history_svg(PG_FUNCTION_ARGS)
+{
+	ServeCall  *call = serve_call(fcinfo);
+	Model	   *model = serve_model(call, fcinfo, 0);
+	SvgPanel	above = {100, 50, HISTORY_WIDTH - 30, 300};
+	SvgPanel	below = {100, 340, HISTORY_WIDTH - 30, HISTORY_HEIGHT - 55};
+	History		history;
+	StringInfoData svg;
+
+	ReadHistory(model, &history);
+	initStringInfo(&svg);
+	svg_begin(&svg, HISTORY_WIDTH, HISTORY_HEIGHT, psprintf("%s: training", model->name));
+	DrawCurve(&svg, &history, 0, &above, "error");
+	DrawCurve(&svg, &history, 1, &below, "objective");
+	svg_end(&svg);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(svg.data, svg.len));
+}
