@@ -65,7 +65,7 @@ ReadModel(Model *model, MfSide side, RosterSide *roster, IdDict *dict)
 	roster->factors = MemoryContextAllocHuge(context, mul_size(space, d * sizeof(float)));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	scan = side_scan_begin(model, side, true, false, (Datum) 0);
+	scan = side_scan_begin(model, side, SIDE_SCAN_VECTORS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
 		CheckFinite(model, side, &row);
