@@ -9,7 +9,7 @@ DATA = $(wildcard sql/factor--*.sql)
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 topall \
-	components losses optimizer sampling sgd_base sgd_avx2 sgd
+	components losses optimizer sampling sgd_base sgd_avx2 sgd judge metrics
 RANK = vector operators topk page directory build insert candidates scan search \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
@@ -20,11 +20,14 @@ TRAIN = bigarray source idsort ids triples stream matrix build \
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
 	pairs everyone topk_all refresh map svg picture
+EVALUATE = holdout roster biases panel ranker judging evaluate \
+	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \
 	$(TRAIN:%=src/train/%.o) \
 	$(SERVE:%=src/serve/%.o) \
+	$(EVALUATE:%=src/evaluate/%.o) \
 	src/factor.o
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))

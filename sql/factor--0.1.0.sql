@@ -497,6 +497,97 @@ COMMENT ON FUNCTION mf_train_sharded(regclass, regclass, regclass[], regclass[],
 	'trains a model as mf_train() does, each half iteration on the servers that hold the ratings';
 
 -- ---------------------------------------------------------------------------
+-- Judging
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION mf_holdout(user_id "any", item_id "any",
+	fraction double precision DEFAULT 0.1, seed bigint DEFAULT 0)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'mf_holdout' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_holdout("any", "any", double precision, bigint) IS
+	'whether the pair is of the fraction of all pairs that is held out, by a hash of the ids'' texts and the seed';
+
+CREATE FUNCTION mf_evaluate(
+	model text,
+	test regclass,
+	user_col name DEFAULT NULL,
+	item_col name DEFAULT NULL,
+	rating_col name DEFAULT NULL,
+	k integer DEFAULT 10,
+	relevant double precision DEFAULT NULL,
+	train regclass DEFAULT NULL,
+	exclude_train boolean DEFAULT true,
+	baselines boolean DEFAULT false)
+	RETURNS TABLE (
+		method text,
+		rmse double precision,
+		mae double precision,
+		"precision" double precision,
+		recall double precision,
+		ndcg double precision,
+		map double precision,
+		mrr double precision,
+		hit_rate double precision,
+		auc double precision,
+		coverage double precision,
+		diversity double precision,
+		popularity double precision,
+		novelty double precision,
+		users bigint,
+		pairs bigint,
+		relevant_pairs bigint,
+		in_training bigint,
+		unknown_users bigint,
+		unknown_items bigint,
+		unknown_pairs bigint)
+	AS 'MODULE_PATHNAME', 'mf_evaluate' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1;
+COMMENT ON FUNCTION mf_evaluate(text, regclass, name, name, name, integer, double precision,
+	regclass, boolean, boolean) IS
+	'judges a model by pairs that it was not trained on: errors of ratings, and metrics of everyone''s k best items';
+
+CREATE FUNCTION mf_train_with(
+	ratings regclass,
+	options jsonb,
+	user_col name DEFAULT 'user_id',
+	item_col name DEFAULT 'item_id',
+	rating_col name DEFAULT 'rating',
+	model text DEFAULT NULL,
+	OUT model text,
+	OUT users bigint,
+	OUT items bigint,
+	OUT ratings bigint,
+	OUT iterations integer,
+	OUT error double precision,
+	OUT seconds double precision)
+	AS 'MODULE_PATHNAME', 'mf_train_with' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION mf_train_with(regclass, jsonb, name, name, name, text) IS
+	'mf_train with its options as a JSON object, as mf_tune finds them';
+
+CREATE PROCEDURE mf_tune(
+	ratings regclass,
+	grid jsonb,
+	user_col name DEFAULT 'user_id',
+	item_col name DEFAULT 'item_id',
+	rating_col name DEFAULT 'rating',
+	results text DEFAULT NULL,
+	metric text DEFAULT 'rmse',
+	trials integer DEFAULT NULL,
+	holdout double precision DEFAULT 0.1,
+	folds integer DEFAULT 1,
+	seed bigint DEFAULT 1,
+	test regclass DEFAULT NULL,
+	k integer DEFAULT 10,
+	relevant double precision DEFAULT NULL,
+	verbose boolean DEFAULT true,
+	INOUT best jsonb DEFAULT NULL,
+	INOUT score double precision DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'mf_tune' LANGUAGE C;
+COMMENT ON PROCEDURE mf_tune(regclass, jsonb, name, name, name, text, text, integer,
+	double precision, integer, bigint, regclass, integer, double precision, boolean,
+	jsonb, double precision) IS
+	'searches for good options of mf_train by held-out pairs: one trial after the other, each a row of a table';
+
+-- ---------------------------------------------------------------------------
 -- Serving
 -- ---------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 /*
  * ids.h: ids as callers give and want them, and as a model's keys are.
  */
-#ifndef FACTOR_IDS_H
-#define FACTOR_IDS_H
+#ifndef FACTOR_SERVE_IDS_H
+#define FACTOR_SERVE_IDS_H
 
 #include "fmgr.h"
 
@@ -44,4 +44,4 @@ extern void id_prepare_result(IdConversion *conversion, Oid type, const Model *m
  */
 extern bool id_convert(IdConversion *conversion, Datum id, Datum *result);
 
-#endif							/* FACTOR_IDS_H */
+#endif							/* FACTOR_SERVE_IDS_H */

@@ -338,8 +338,8 @@ Launch(Crew *crew, const AlsSpec *spec, const SgdSpec *sgd, int epochs, int work
  * Is there room for a parallel context too? PostgreSQL raises an error where
  * there is not, after everything of ours may just have fitted.
  */
-static bool
-RoomForContext(void)
+bool
+crew_room_for_context(void)
 {
 	BigArray	reserve;
 	bool		given = bigarray_alloc(&reserve, CONTEXT_RESERVE, true,
@@ -370,7 +370,7 @@ crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
 	if (sgd != NULL)
 		epoch_member_init(&crew->member, spec, sgd);
 
-	if (workers > 0 && shared && ratings->shared && RoomForContext())
+	if (workers > 0 && shared && ratings->shared && crew_room_for_context())
 		Launch(crew, spec, sgd, epochs, workers, fileset_segment);
 	else
 	{

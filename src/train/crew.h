@@ -79,6 +79,9 @@ extern double crew_epoch_penalty(Crew *crew);
 /* Fills what a stochastic training needs beside the sides' first vectors. */
 extern void crew_prepare_epochs(Crew *crew);
 
+/* Is there shared memory for a parallel context? */
+extern bool crew_room_for_context(void);
+
 /* Sends the workers home; the arrays stay. */
 extern void crew_end(Crew *crew);
 

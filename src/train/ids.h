@@ -57,6 +57,13 @@ extern void ids_sort(const ModelKey *key, uint32 n, const Datum *ids,
  */
 extern void ids_hash(IdSet *set, MemoryContext context);
 
+/*
+ * Fixes the settings that ids' texts depend on, until AtEOXact_GUC(true, level)
+ * with the level returned; and the hash of an id's text.
+ */
+extern int	ids_fix_settings(void);
+extern uint64 id_hash(const char *text);
+
 /* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 

@@ -82,12 +82,8 @@ SortByKey(const ModelKey *key, SortItem *items, uint32 n, MemoryContext context)
 	MemoryContextSwitchTo(oldcontext);
 }
 
-/*
- * Hashes of the ids' texts, so that an id has one hash whatever the width of
- * its type or the processor. Settings that texts depend on are fixed for it.
- */
-void
-ids_hash(IdSet *set, MemoryContext context)
+int
+ids_fix_settings(void)
 {
 	static const char *const fixed[][2] = {
 		{"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"},
@@ -95,6 +91,28 @@ ids_hash(IdSet *set, MemoryContext context)
 		{"bytea_output", "hex"}, {"search_path", "pg_catalog"}
 	};
 	int			nestlevel = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(fixed); i++)
+		(void) set_config_option(fixed[i][0], fixed[i][1],
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return nestlevel;
+}
+
+uint64
+id_hash(const char *text)
+{
+	return hash_bytes_extended((const unsigned char *) text, (int) strlen(text), 0);
+}
+
+/*
+ * Hashes of the ids' texts, so that an id has one hash whatever the width of
+ * its type or the processor. Settings that texts depend on are fixed for it.
+ */
+void
+ids_hash(IdSet *set, MemoryContext context)
+{
+	int			nestlevel = ids_fix_settings();
 	MemoryContext scratch = AllocSetContextCreate(context, "factor id texts",
 												  ALLOCSET_DEFAULT_SIZES);
 	Oid			output;
@@ -102,21 +120,13 @@ ids_hash(IdSet *set, MemoryContext context)
 	FmgrInfo	flinfo;
 	MemoryContext oldcontext;
 
-	for (int i = 0; i < lengthof(fixed); i++)
-		(void) set_config_option(fixed[i][0], fixed[i][1],
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-
 	getTypeOutputInfo(set->key.type, &output, &isvarlena);
 	fmgr_info_cxt(output, &flinfo, context);
 
 	oldcontext = MemoryContextSwitchTo(scratch);
 	for (uint32 k = 0; k < set->n; k++)
 	{
-		char	   *text = OutputFunctionCall(&flinfo, set->ids[k]);
-
-		set->hash[k] = hash_bytes_extended((unsigned char *) text,
-										   (int) strlen(text), 0);
+		set->hash[k] = id_hash(OutputFunctionCall(&flinfo, set->ids[k]));
 		if ((k & 255) == 0)
 		{
 			MemoryContextReset(scratch);

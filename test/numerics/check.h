@@ -68,6 +68,7 @@ extern void test_als(void);
 extern void test_als_limits(void);
 extern void test_rest(void);
 extern void test_codes(void);
+extern void test_judge(void);
 extern void test_foldin(void);
 extern void test_topall(void);
 extern void test_normal(void);

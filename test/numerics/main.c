@@ -86,6 +86,7 @@ main(void)
 	test_als_limits();
 	test_rest();
 	test_codes();
+	test_judge();
 	test_foldin();
 	test_topall();
 	test_normal();

@@ -1,0 +1,144 @@
+--
+-- mf_tune and mf_train_with: a search, resumed, and its best used
+--
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+CREATE SCHEMA tuning;
+SET search_path = tuning, public;
+
+CREATE TABLE ratings AS
+SELECT u AS user_id, i AS item_id,
+	   (3 + CASE WHEN u % 3 = i % 3 THEN 1.5 ELSE -0.5 END + (hashint4(u * 1000 + i) % 3) / 2.0)::real AS rating
+FROM generate_series(1, 120) u, generate_series(1, 90) i
+WHERE hashint4(u * 7919 + i) % 4 = 0;
+
+-- every combination, in order; the options stay as they are written
+CALL mf_tune('ratings', '{"factors": [2, 4], "regularization": [1, 100], "iterations": 4}', verbose => false,
+	best => NULL, score => NULL) \gset
+SELECT trial, options, source, users > 50 AS users, pairs > 100 AS pairs, error, seconds >= 0 AS seconds
+FROM ratings_trials ORDER BY trial;
+SELECT :'best'::jsonb = (SELECT options FROM ratings_trials ORDER BY rmse, trial LIMIT 1) AS best_is_the_least,
+	   :score = (SELECT min(rmse) FROM ratings_trials) AS its_score;
+SELECT protocol FROM ratings_trials LIMIT 1;
+
+-- a trial is what anyone would get by hand
+CREATE VIEW learn AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id, 0.1, 1);
+CREATE VIEW exam AS SELECT * FROM ratings WHERE mf_holdout(user_id, item_id, 0.1, 1);
+SELECT users FROM mf_train_with('learn', '{"factors": 4, "regularization": 1, "iterations": 4, "verbose": false}', model => 'by_hand');
+SELECT t.rmse = e.rmse AND t.ndcg = e.ndcg AND t.auc = e.auc AND t.pairs = e.pairs AS same
+FROM mf_evaluate('by_hand', 'exam') e, ratings_trials t
+WHERE t.options = '{"factors": 4, "regularization": 1, "iterations": 4}';
+
+-- nothing is left of the trials but their rows
+SELECT model FROM mf_models WHERE schema = 'tuning';
+SELECT count(*) AS left_over FROM pg_class WHERE relname LIKE 'mf_tune%';
+
+-- what has been tried is not tried again, though it would be told
+SET client_min_messages = notice;
+CALL mf_tune('ratings', '{"factors": [2, 4, 6], "regularization": [1], "iterations": 4}', metric => 'pairs');
+DO $$
+DECLARE
+	best jsonb;
+	score float8;
+BEGIN
+	CALL mf_tune('ratings', '{"factors": [2, 4], "regularization": [1, 100], "iterations": 4}', best => best, score => score);
+	RAISE NOTICE 'found % again', best->'regularization';
+END $$;
+SET client_min_messages = warning;
+SELECT max(finished_at) AS before FROM ratings_trials \gset
+CALL mf_tune('ratings', '{"factors": [2, 4, 6], "regularization": 1, "iterations": 4}', verbose => false) \gset
+SELECT count(*) AS trials, count(*) FILTER (WHERE finished_at > :'before') AS new FROM ratings_trials;
+
+-- another protocol is another trial; folds are averaged
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 4}', seed => 5, verbose => false, results => 'single') \gset
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 4}', seed => 6, verbose => false, results => 'single') \gset
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 4}', seed => 5, folds => 2, verbose => false, results => 'single') \gset
+SELECT count(*) AS trials,
+	   abs(sum(rmse) FILTER (WHERE protocol @> '{"folds": 1}') / 2 - sum(rmse) FILTER (WHERE protocol @> '{"folds": 2}')) < 1e-12 AS mean,
+	   sum(pairs) FILTER (WHERE protocol @> '{"folds": 1}') = sum(pairs) FILTER (WHERE protocol @> '{"folds": 2}') AS pairs
+FROM single;
+
+-- a test of one's own; then ratings is trained on whole
+CALL mf_tune('learn', '{"factors": 4, "regularization": 1, "iterations": 4}', test => 'exam', verbose => false, results => 'given') \gset
+SELECT g.rmse = t.rmse AS same FROM given g, ratings_trials t
+WHERE t.options = '{"factors": 4, "regularization": 1, "iterations": 4}';
+
+-- what mf_holdout left can be split again: the default seeds differ
+CREATE VIEW rest AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id);
+CALL mf_tune('rest', '{"factors": 2, "iterations": 1}', verbose => false) \gset
+SELECT pairs > 100 AS pairs FROM rest_trials;
+
+-- random draws: different sets, inside their ranges, the same when called again
+CALL mf_tune('ratings', '{"factors": {"min": 2, "max": 5}, "regularization": {"min": 0.1, "max": 10, "log": true}, "reg_exponent": [0.5, 1], "iterations": 2}',
+	trials => 6, verbose => false, results => 'drawn') \gset
+CREATE TABLE first_drawn AS TABLE drawn;
+SELECT count(DISTINCT options) AS sets, bool_and((options->>'factors')::int BETWEEN 2 AND 5) AS factors,
+	   bool_and((options->>'regularization')::float8 BETWEEN 0.1 AND 10) AS regularization,
+	   count(DISTINCT options->>'reg_exponent') AS reg_exponents
+FROM drawn;
+DELETE FROM drawn WHERE trial IN (2, 5);
+CALL mf_tune('ratings', '{"factors": {"min": 2, "max": 5}, "regularization": {"min": 0.1, "max": 10, "log": true}, "reg_exponent": [0.5, 1], "iterations": 2}',
+	trials => 6, verbose => false, results => 'drawn') \gset
+SELECT count(*) AS trials, count(*) FILTER (WHERE d.rmse = f.rmse) AS same FROM drawn d JOIN first_drawn f USING (options);
+
+-- more draws than there are combinations are all of them
+CALL mf_tune('ratings', '{"factors": [1, 2, 3], "iterations": 1}', trials => 50, verbose => false, results => 'few') \gset
+SELECT count(*) FROM few;
+
+-- a training that diverges is a result, and the others go on
+CALL mf_tune('ratings', '{"regularization": [0, 1], "bias_regularization": 0, "factors": 90, "iterations": 2}', verbose => false, results => 'hard') \gset
+SELECT options->'regularization' AS regularization, rmse IS NULL AS no_rmse, error FROM hard ORDER BY trial;
+SELECT count(*) AS left_over FROM pg_class WHERE relname LIKE 'mf_tune%';
+
+-- implicit feedback, by a metric of the ranking
+CALL mf_tune('ratings', '{"feedback": "implicit", "factors": [2, 3], "iterations": 2}', rating_col => NULL, metric => 'ndcg', verbose => false, results => 'seen') \gset
+SELECT count(*) AS trials, :score = max(ndcg) AS best, count(rmse) AS rmse FROM seen;
+
+-- trials are committed one by one: what an error ends keeps what was found
+CALL mf_tune('ratings', '{"factors": [2, 3000], "iterations": 1}', verbose => false, results => 'ended');
+SELECT options FROM ended;
+
+-- in a transaction block it is all or nothing
+BEGIN;
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', verbose => false, results => 'undone') \gset
+SELECT count(*) FROM undone;
+ROLLBACK;
+SELECT to_regclass('undone');
+
+-- the best, passed on
+SELECT model, users, iterations FROM mf_train_with('ratings',
+	(SELECT options FROM ratings_trials ORDER BY rmse LIMIT 1) || '{"verbose": false, "index": false}', model => 'best');
+
+-- what cannot be
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+CALL mf_tune('ratings', '{"factor": [2, 4]}');
+CALL mf_tune('ratings', '{"model": "x"}');
+SELECT * FROM mf_train_with('ratings', '{"colour": 1}');
+\set VERBOSITY default
+CALL mf_tune('ratings', '[]');
+CALL mf_tune('ratings', '{"factors": []}');
+CALL mf_tune('ratings', '{"factors": [[1]]}');
+\set SHOW_CONTEXT errors
+CALL mf_tune('ratings', '{"factors": ["many"]}');
+\set SHOW_CONTEXT never
+CALL mf_tune('ratings', '{"factors": {"min": 1, "max": 3}}');
+CALL mf_tune('ratings', '{"factors": {"min": 1}}', trials => 2);
+CALL mf_tune('ratings', '{"factors": {"min": 3, "max": 1}}', trials => 2);
+CALL mf_tune('ratings', '{"factors": {"min": 1, "max": 3, "step": 1}}', trials => 2);
+CALL mf_tune('ratings', '{"regularization": {"min": 0, "max": 3, "log": true}}', trials => 2);
+CALL mf_tune('ratings', '{"feedback": {"min": 0, "max": 3}}', trials => 2);
+CALL mf_tune('ratings', '{"factors": -1}', results => 'negative');
+CALL mf_tune('ratings', '{}', metric => 'accuracy');
+CALL mf_tune('ratings', '{}', holdout => 1);
+CALL mf_tune('ratings', '{}', folds => 0);
+CALL mf_tune('ratings', '{}', trials => 0);
+CALL mf_tune('ratings', '{}', test => 'exam', folds => 2);
+CALL mf_tune('ratings', '{}', rating_col => 'stars');
+CALL mf_tune('ratings', NULL);
+SELECT * FROM mf_train_with('ratings', '{"factors": [1]}');
+SELECT * FROM mf_train_with('ratings', '3');
+SELECT * FROM mf_train_with('ratings', NULL);
+
+SELECT mf_drop('best'), mf_drop('by_hand');
+DROP SCHEMA tuning CASCADE;
