@@ -13,7 +13,7 @@ NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 RANK = vector operators topk page directory build insert candidates scan \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
-	recent rows gramian scan
+	recent rows gramian scan receive
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	read options progress crew warm fit train sharded
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \

@@ -1,8 +1,8 @@
 /*
  * ids.h: ids as callers give and want them, and as a model's keys are.
  */
-#ifndef FACTOR_IDS_H
-#define FACTOR_IDS_H
+#ifndef FACTOR_SERVE_IDS_H
+#define FACTOR_SERVE_IDS_H
 
 #include "fmgr.h"
 
@@ -34,9 +34,12 @@ typedef struct IdConversion
 extern void id_prepare_argument(IdConversion *conversion, Oid type, const Model *model,
 								MfSide side, MemoryContext context);
 
-/* From the side's key to a result of type `type`. */
+/*
+ * From the side's key to a result of type `type`. The hint of the error shows
+ * how to name another: `example`, with %s for the type.
+ */
 extern void id_prepare_result(IdConversion *conversion, Oid type, const Model *model,
-							  MfSide side, MemoryContext context);
+							  MfSide side, const char *example, MemoryContext context);
 
 /*
  * Converts; false if the value does not fit the target. In an argument that
@@ -44,4 +47,4 @@ extern void id_prepare_result(IdConversion *conversion, Oid type, const Model *m
  */
 extern bool id_convert(IdConversion *conversion, Datum id, Datum *result);
 
-#endif							/* FACTOR_IDS_H */
+#endif							/* FACTOR_SERVE_IDS_H */
