@@ -13,7 +13,7 @@ NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 RANK = vector operators topk page directory build insert candidates scan search \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
-	recent rows gramian scan
+	recent rows gramian scan receive
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	select read arguments options options_sgd progress crew epoch heldout \
 	fit_als fit_sgd warm fit train sharded

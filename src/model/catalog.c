@@ -249,19 +249,24 @@ Execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls
 		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
 }
 
+static Datum
+NameDatum(const char *string)
+{
+	Name		name = palloc0(sizeof(NameData));
+
+	namestrcpy(name, string);
+	return NameGetDatum(name);
+}
+
 /* Within an SPI connection. */
 static void
 DeleteRows(Oid extension_schema, const char *table, const char *schema, const char *model)
 {
 	Oid			types[2] = {NAMEOID, NAMEOID};
 	Datum		values[2];
-	NameData	schema_name;
-	NameData	model_name;
 
-	namestrcpy(&schema_name, schema);
-	namestrcpy(&model_name, model);
-	values[0] = NameGetDatum(&schema_name);
-	values[1] = NameGetDatum(&model_name);
+	values[0] = NameDatum(schema);
+	values[1] = NameDatum(model);
 	Execute(psprintf("DELETE FROM %s WHERE schema OPERATOR(pg_catalog.=) $1 "
 					 "AND model OPERATOR(pg_catalog.=) $2",
 					 CatalogTable(extension_schema, table)),
@@ -275,6 +280,23 @@ catalog_row_delete(Oid extension_schema, const char *schema, const char *model)
 	/* The history first: the model's row says who may do it. */
 	DeleteRows(extension_schema, "mf_history", schema, model);
 	DeleteRows(extension_schema, "mf_models", schema, model);
+	SPI_finish();
+}
+
+void
+catalog_row_flag(Oid extension_schema, const char *schema, const char *model, bool flag)
+{
+	Oid			types[3] = {NAMEOID, NAMEOID, BOOLOID};
+	Datum		values[3];
+
+	SPI_connect();
+	values[0] = NameDatum(schema);
+	values[1] = NameDatum(model);
+	values[2] = BoolGetDatum(flag);
+	Execute(psprintf("UPDATE %s SET is_default = $3 WHERE schema OPERATOR(pg_catalog.=) $1 "
+					 "AND model OPERATOR(pg_catalog.=) $2",
+					 CatalogTable(extension_schema, "mf_models")),
+			3, types, values, NULL, SPI_OK_UPDATE);
 	SPI_finish();
 }
 
@@ -304,15 +326,6 @@ MatrixDatum(const float *matrix, int n, bool *isnull)
 	memcpy(ARR_LBOUND(array), lbs, sizeof(lbs));
 	memcpy(ARR_DATA_PTR(array), matrix, count * sizeof(float4));
 	return PointerGetDatum(array);
-}
-
-static Datum
-NameDatum(const char *string)
-{
-	Name		name = palloc0(sizeof(NameData));
-
-	namestrcpy(name, string);
-	return NameGetDatum(name);
 }
 
 /*

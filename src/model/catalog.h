@@ -147,6 +147,10 @@ extern CatalogRow *catalog_default(Oid extension_schema, const char *schema,
 extern void catalog_row_delete(Oid extension_schema, const char *schema,
 							   const char *model);
 
+/* Makes a model its schema's default, or not, as the caller. */
+extern void catalog_row_flag(Oid extension_schema, const char *schema,
+							 const char *model, bool flag);
+
 /* Would mf_guard let the caller delete the row, or take its flag? (guard.c) */
 extern bool model_row_removable(Oid extension_schema, const char *schema,
 								const char *model);

@@ -5,7 +5,6 @@
 
 #include "access/relation.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -92,31 +91,6 @@ mf_drop(PG_FUNCTION_ARGS)
 
 /* ---- mf_default ---- */
 
-static void
-SetFlag(Oid extension_schema, const char *schema, const char *model, bool flag)
-{
-	Oid			types[3] = {NAMEOID, NAMEOID, BOOLOID};
-	Datum		values[3];
-	NameData	schema_name;
-	NameData	model_name;
-
-	namestrcpy(&schema_name, schema);
-	namestrcpy(&model_name, model);
-	values[0] = NameGetDatum(&schema_name);
-	values[1] = NameGetDatum(&model_name);
-	values[2] = BoolGetDatum(flag);
-
-	SPI_connect();
-	if (SPI_execute_with_args(psprintf("UPDATE %s SET is_default = $3 "
-									   "WHERE schema OPERATOR(pg_catalog.=) $1 "
-									   "AND model OPERATOR(pg_catalog.=) $2",
-									   quote_qualified_identifier(get_namespace_name(extension_schema),
-																  "mf_models")),
-							  3, types, values, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not change the default model");
-	SPI_finish();
-}
-
 /*
  * Gives the flag first, so that mf_guard sees from whom it is taken, then takes
  * it from the others. Rows of models that are gone keep theirs where they are
@@ -144,14 +118,14 @@ mf_set_default(PG_FUNCTION_ARGS)
 						model_name_quote(row.schema, row.name)),
 				 errdetail("One of its tables is gone or has another owner.")));
 
-	SetFlag(extension_schema, row.schema, row.name, true);
+	catalog_row_flag(extension_schema, row.schema, row.name, true);
 	foreach(cell, catalog_rows_flagged(extension_schema, row.schema, GetLatestSnapshot()))
 	{
 		CatalogRow *other = lfirst(cell);
 
 		if (strcmp(other->name, row.name) != 0 &&
 			model_row_removable(extension_schema, other->schema, other->name))
-			SetFlag(extension_schema, other->schema, other->name, false);
+			catalog_row_flag(extension_schema, other->schema, other->name, false);
 	}
 	PG_RETURN_VOID();
 }

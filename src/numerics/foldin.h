@@ -1,7 +1,7 @@
 /*
  * foldin.h: the vector of one row from its entries, given the other side: what
- * als_solve_block() does, for a single row, in double precision and without
- * BLAS, so that serving needs no library and no workspace of panels.
+ * als_solve_block() does, for a single row, by normal.c: in double precision and
+ * without BLAS, so that serving needs no library and no workspace of panels.
  *
  *	 Foldin *f = foldin_init(memory, &spec, gramian);
  *	 for each entry: foldin_add(f, q, b_other, value, poll, arg);
@@ -18,7 +18,7 @@
 
 typedef struct Foldin Foldin;
 
-/* Bytes that one takes, a little more than 8 d^2. */
+/* Bytes that one takes, a little more than 12 d^2. */
 extern size_t foldin_size(const AlsSpec *spec);
 
 /*
@@ -34,13 +34,13 @@ extern void foldin_add(Foldin *f, const float *factors, float bias, float value,
 /*
  * Factors the system of the entries added, of which there must be one at
  * least; none may be added after. n_other counts the rows of the other side.
- * NUMERICS_DIVERGED: it is not positive definite.
+ * NUMERICS_DIVERGED: it is not positive definite, or the solution not finite.
  */
 extern NumericsStatus foldin_factor(Foldin *f, double n_other,
 									NumericsPoll poll, void *arg);
 
 /* The row's vector, d floats, and its bias (0 where the model has none). */
-extern NumericsStatus foldin_solution(const Foldin *f, float *x, float *bias);
+extern void foldin_solution(const Foldin *f, float *x, float *bias);
 
 /*
  * What each entry contributes to the row's score of one vector of the other

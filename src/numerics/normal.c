@@ -17,8 +17,8 @@
  *
  * An aggregate over many groups goes from one system to another with each entry,
  * and each is larger than the first cache. So an entry is first put aside, in a
- * panel of NORMAL_PANEL vectors as they came, and the triangle is gone through
- * once a panel.
+ * panel of NORMAL_PANEL vectors, and the triangle is gone through once a panel.
+ * The panel is of doubles too, or each would be converted once a row.
  *
  * The triangle is packed: half the memory of a matrix, for as many rows as an
  * aggregate has groups, and half the bytes when parts are sent.
@@ -43,7 +43,7 @@ normal_size(int factors, bool biased)
 
 	return offsetof(NormalEquations, numbers) +
 		(PackedSize(n) + n) * sizeof(double) +
-		(size_t) NORMAL_PANEL * factors * sizeof(float);
+		(size_t) NORMAL_PANEL * factors * sizeof(double);
 }
 
 void
@@ -54,10 +54,10 @@ normal_init(NormalEquations *eq, int factors, bool biased)
 	eq->biased = biased;
 }
 
-static float *
+static double *
 Panel(NormalEquations *eq)
 {
-	return (float *) (eq->numbers + normal_numbers(eq));
+	return eq->numbers + normal_numbers(eq);
 }
 
 /*
@@ -66,7 +66,7 @@ Panel(NormalEquations *eq)
  */
 static void
 AddPanelRow(double *restrict row, size_t n, const double *c,
-			const float *restrict panel, size_t d)
+			const double *restrict panel, size_t d)
 {
 	for (size_t j = 0; j < n; j++)
 		row[j] += ((c[0] * panel[j] + c[1] * panel[d + j]) +
@@ -80,7 +80,7 @@ normal_flush(NormalEquations *eq)
 {
 	size_t		d = eq->factors;
 	size_t		n = normal_unknowns(eq);
-	float	   *panel = Panel(eq);
+	double	   *panel = Panel(eq);
 	double	   *row = eq->numbers;
 	double	   *rhs = row + PackedSize(n);
 
@@ -90,7 +90,7 @@ normal_flush(NormalEquations *eq)
 	for (int p = eq->waiting; p < NORMAL_PANEL; p++)
 	{
 		eq->weight[p] = eq->target[p] = 0.0;
-		memset(panel + p * d, 0, d * sizeof(float));
+		memset(panel + p * d, 0, d * sizeof(double));
 	}
 	for (size_t i = 0; i < n; i++)
 	{
@@ -113,7 +113,10 @@ normal_flush(NormalEquations *eq)
 void
 normal_add(NormalEquations *eq, const float *q, double weight, double target)
 {
-	memcpy(Panel(eq) + (size_t) eq->waiting * eq->factors, q, eq->factors * sizeof(float));
+	double	   *entry = Panel(eq) + (size_t) eq->waiting * eq->factors;
+
+	for (int k = 0; k < eq->factors; k++)
+		entry[k] = q[k];
 	eq->weight[eq->waiting] = weight;
 	eq->target[eq->waiting] = target;
 	eq->squares += weight * target * target;

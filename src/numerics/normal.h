@@ -83,8 +83,9 @@ extern void normal_square(NormalEquations *eq, double *square);
 
 /*
  * Solves with the penalty added. `x` takes the n unknowns, `squares` the sum of
- * w (t - z.x)^2 that is left; `work` is room for n x n numbers. More entries may
- * be added after.
+ * w (t - z.x)^2 that is left; `work`, room for n x n numbers, takes the Cholesky
+ * factor of the matrix solved, for cholesky_solve(). More entries may be added
+ * after.
  *
  * NUMERICS_DIVERGED: singular in double precision, or not finite.
  */

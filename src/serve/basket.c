@@ -268,8 +268,7 @@ basket_fold_in(Basket *basket, ModelEntity *entity)
 	if (system == NULL)
 		return false;
 	factors = palloc(basket->model->record.factors * sizeof(float));
-	if (foldin_solution(system, factors, &entity->bias) != NUMERICS_OK)
-		NoSolution(basket);
+	foldin_solution(system, factors, &entity->bias);
 	entity->nfactors = basket->model->record.factors;
 	entity->factors = factors;
 	pfree(system);

@@ -67,14 +67,14 @@ serve_id(ServeCall *call, FunctionCallInfo fcinfo, int arg, const Model *model, 
 }
 
 void
-serve_check_witness(FunctionCallInfo fcinfo, int arg)
+serve_check_witness(FunctionCallInfo fcinfo, int arg, const char *name)
 {
 	if (!PG_ARGISNULL(arg))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("item_type must be null"),
+				 errmsg("%s must be null", name),
 				 errdetail("It stands for its type alone."),
-				 errhint("Write item_type => NULL::uuid, for instance, and name the other arguments too.")));
+				 errhint("Write %s => NULL::uuid, for instance, and name the other arguments too.", name)));
 }
 
 int
@@ -102,7 +102,7 @@ serve_k(FunctionCallInfo fcinfo, int arg)
 
 /* The rows go into a tuplestore: they are few, and known at once. */
 void
-serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows)
+serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows, const char *id_type_arg)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext old;
@@ -125,9 +125,26 @@ serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows)
 	MemoryContextSwitchTo(old);
 
 	rows->id_type = TupleDescAttr(rows->desc, 0)->atttypid;
+	rows->id_type_arg = id_type_arg;
 	info->returnMode = SFRM_Materialize;
 	info->setResult = rows->store;
 	info->setDesc = rows->desc;
+}
+
+Model *
+serve_begin(ServeCall *call, FunctionCallInfo fcinfo, int model_arg, MfSide side,
+			ServeRows *rows)
+{
+	Model	   *model;
+
+	serve_rows_begin(fcinfo, rows, side == MF_USERS ? "user_type" : "item_type");
+	if (PG_ARGISNULL(0))
+		return NULL;
+	model = serve_model(call, fcinfo, model_arg);
+	id_prepare_result(&call->result, rows->id_type, model, side,
+					  side == MF_USERS ? "user_type => NULL::%s" : "item_type => NULL::%s",
+					  call->context);
+	return model;
 }
 
 Datum
@@ -139,7 +156,7 @@ serve_rows_id(const ServeRows *rows, ServeCall *call, Datum id)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("an id is out of range for type %s", format_type_be(rows->id_type)),
-				 errhint("Name a wider type as item_type.")));
+				 errhint("Give %s a wider type.", rows->id_type_arg)));
 	return result;
 }
 

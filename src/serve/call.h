@@ -34,7 +34,7 @@ extern bool serve_id(ServeCall *call, FunctionCallInfo fcinfo, int arg,
 					 const Model *model, MfSide side, Datum *id);
 
 /* A witness says a type, by a NULL of it; anything else is an error. */
-extern void serve_check_witness(FunctionCallInfo fcinfo, int arg);
+extern void serve_check_witness(FunctionCallInfo fcinfo, int arg, const char *name);
 
 /* How many rows to return: an error if NULL or negative. */
 extern int	serve_k(FunctionCallInfo fcinfo, int arg);
@@ -46,9 +46,19 @@ typedef struct ServeRows
 	Tuplestorestate *store;
 	TupleDesc	desc;
 	Oid			id_type;		/* declared for the first column */
+	const char *id_type_arg;	/* the argument that says so */
 } ServeRows;
 
-extern void serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows);
+extern void serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows, const char *id_type_arg);
+
+/*
+ * The head of a function about what its first argument names: begins the rows,
+ * whose ids are of `side`, and opens the model. NULL where the first argument
+ * is null: there are no rows.
+ */
+extern Model *serve_begin(ServeCall *call, FunctionCallInfo fcinfo, int model_arg,
+						  MfSide side, ServeRows *rows);
+
 /* An id of the model's as the first column is declared. */
 extern Datum serve_rows_id(const ServeRows *rows, ServeCall *call, Datum id);
 extern void serve_rows_add(ServeRows *rows, ServeCall *call, Datum id, double number);

@@ -123,12 +123,9 @@ Explain(FunctionCallInfo fcinfo, int model_arg)
 	Foldin	   *system;
 	Reasons		reasons;
 
-	serve_rows_begin(fcinfo, &rows);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		return (Datum) 0;
-	model = serve_model(call, fcinfo, model_arg);
-	id_prepare_result(&call->result, rows.id_type, model, MF_ITEMS, call->context);
-	if (!serve_id(call, fcinfo, 0, model, MF_USERS, &user_id) ||
+	model = serve_begin(call, fcinfo, model_arg, MF_ITEMS, &rows);
+	if (model == NULL || PG_ARGISNULL(1) ||
+		!serve_id(call, fcinfo, 0, model, MF_USERS, &user_id) ||
 		!serve_id(call, fcinfo, 1, model, MF_ITEMS, &item_id) ||
 		!model_fetch(model, MF_ITEMS, item_id, &item))
 		return (Datum) 0;
@@ -160,6 +157,6 @@ mf_explain(PG_FUNCTION_ARGS)
 Datum
 mf_explain_witness(PG_FUNCTION_ARGS)
 {
-	serve_check_witness(fcinfo, 3);
+	serve_check_witness(fcinfo, 3, "item_type");
 	return Explain(fcinfo, 4);
 }

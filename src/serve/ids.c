@@ -106,7 +106,7 @@ id_prepare_argument(IdConversion *conversion, Oid type, const Model *model, MfSi
 
 void
 id_prepare_result(IdConversion *conversion, Oid type, const Model *model, MfSide side,
-				  MemoryContext context)
+				  const char *example, MemoryContext context)
 {
 	Oid			key = model->side[side].key.type;
 
@@ -118,8 +118,8 @@ id_prepare_result(IdConversion *conversion, Oid type, const Model *model, MfSide
 				 errmsg("model \"%s\" has %s ids of type %s, not %s",
 						quote_qualified_identifier(model->schema_name, model->name),
 						SideName(side), format_type_be(key), format_type_be(type)),
-				 errhint("Name the type that the result is to have: item_type => NULL::%s.",
-						 format_type_be(key))));
+				 errhint("Name the type that the result is to have: %s.",
+						 psprintf(example, format_type_be(key)))));
 	LookUpOutput(conversion, context);
 	conversion->kind = ID_TO_TEXT;
 }

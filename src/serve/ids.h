@@ -34,9 +34,12 @@ typedef struct IdConversion
 extern void id_prepare_argument(IdConversion *conversion, Oid type, const Model *model,
 								MfSide side, MemoryContext context);
 
-/* From the side's key to a result of type `type`. */
+/*
+ * From the side's key to a result of type `type`. The hint of the error shows
+ * how to name another: `example`, with %s for the type.
+ */
 extern void id_prepare_result(IdConversion *conversion, Oid type, const Model *model,
-							  MfSide side, MemoryContext context);
+							  MfSide side, const char *example, MemoryContext context);
 
 /*
  * Converts; false if the value does not fit the target. In an argument that

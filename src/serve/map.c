@@ -152,9 +152,10 @@ Map(FunctionCallInfo fcinfo, int model_arg)
 	double		share[2];
 	uint32		n;
 
-	serve_rows_begin(fcinfo, &rows);
+	serve_rows_begin(fcinfo, &rows, "id_type");
 	model = serve_model(call, fcinfo, model_arg);
-	id_prepare_result(&call->result, rows.id_type, model, side, call->context);
+	id_prepare_result(&call->result, rows.id_type, model, side, "id_type => NULL::%s",
+					  call->context);
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_map", ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
@@ -167,11 +168,7 @@ Map(FunctionCallInfo fcinfo, int model_arg)
 		bool		nulls[3] = {false};
 
 		CHECK_FOR_INTERRUPTS();
-		if (!id_convert(&call->result, points[i].id, &values[0]))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("an id is out of range for type %s", format_type_be(rows.id_type)),
-					 errhint("Name a wider type as id_type.")));
+		values[0] = serve_rows_id(&rows, call, points[i].id);
 		values[1] = Float8GetDatum(points[i].x);
 		values[2] = Float8GetDatum(points[i].y);
 		tuplestore_putvalues(rows.store, rows.desc, values, nulls);
@@ -193,10 +190,6 @@ mf_map(PG_FUNCTION_ARGS)
 Datum
 mf_map_witness(PG_FUNCTION_ARGS)
 {
-	if (!PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("id_type must be null"),
-				 errdetail("It stands for its type alone.")));
+	serve_check_witness(fcinfo, 0, "id_type");
 	return Map(fcinfo, 1);
 }

@@ -12,8 +12,6 @@
  */
 #include "postgres.h"
 
-#include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
 #include "utils/builtins.h"
@@ -21,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "model/receive.h"
 #include "serve/pairs.h"
 #include "train/ids.h"
 #include "train/progress.h"
@@ -119,16 +118,6 @@ ReceivePair(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-static void
-Startup(DestReceiver *self, int operation, TupleDesc typeinfo)
-{
-}
-
-static void
-Nothing(DestReceiver *self)
-{
-}
-
 /* A dictionary in which each of the ids has its place as its code. */
 static IdDict *
 MakeDict(const ModelKey *key, const Datum *ids, uint32 n)
@@ -170,20 +159,15 @@ seen_pairs_read(const SeenPairsSpec *spec)
 {
 	SeenPairs  *pairs = palloc0(sizeof(SeenPairs));
 	Oid			type = get_array_type(getBaseType(spec->model->side[MF_USERS].key.type));
-	ParamListInfo params = makeParamList(spec->only_some ? 1 : 0);
+	int			nargs = spec->only_some ? 1 : 0;
 	SPIPlanPtr	plan;
-	SPIExecuteOptions options = {0};
 	PairReceiver receiver = {0};
 
 	pairs->nchunks = spec->nusers / spec->chunk_users + 1;
 	pairs->file = palloc0(mul_size(pairs->nchunks, sizeof(BufFile *)));
 	pairs->count = palloc0(mul_size(pairs->nchunks, sizeof(uint64)));
 
-	receiver.pub.receiveSlot = ReceivePair;
-	receiver.pub.rStartup = Startup;
-	receiver.pub.rShutdown = Nothing;
-	receiver.pub.rDestroy = Nothing;
-	receiver.pub.mydest = DestTuplestore;
+	receiver_init(&receiver.pub, ReceivePair);
 	receiver.spec = spec;
 	receiver.pairs = pairs;
 	receiver.context = CurrentMemoryContext;
@@ -192,21 +176,10 @@ seen_pairs_read(const SeenPairsSpec *spec)
 	receiver.reported = GetCurrentTimestamp();
 	progress_report("reading ratings");
 
-	if (spec->only_some)
-	{
-		params->params[0].value = spec->user_array;
-		params->params[0].isnull = false;
-		params->params[0].pflags = PARAM_FLAG_CONST;
-		params->params[0].ptype = type;
-	}
-	plan = SPI_prepare(Statement(spec), spec->only_some ? 1 : 0, &type);
+	plan = SPI_prepare(Statement(spec), nargs, &type);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare to read the ratings: %s", SPI_result_code_string(SPI_result));
-	options.params = params;
-	options.read_only = true;
-	options.dest = &receiver.pub;
-	if (SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the ratings: %s", SPI_result_code_string(SPI_result));
+	receive_rows(&receiver.pub, plan, nargs, &type, &spec->user_array);
 	TakeBatch(&receiver);
 	id_dict_free(receiver.users);
 	id_dict_free(receiver.items);

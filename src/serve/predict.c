@@ -46,6 +46,6 @@ mf_predict(PG_FUNCTION_ARGS)
 Datum
 mf_predict_witness(PG_FUNCTION_ARGS)
 {
-	serve_check_witness(fcinfo, 2);
+	serve_check_witness(fcinfo, 2, "item_type");
 	return Predict(fcinfo, 3);
 }

@@ -37,11 +37,8 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/shmem.h"
-#include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -50,6 +47,7 @@
 
 #include "compat.h"
 #include "model/plans.h"
+#include "model/receive.h"
 #include "serve/idlist.h"
 #include "serve/predict.h"
 #include "serve/rank.h"
@@ -178,16 +176,6 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-static void
-Startup(DestReceiver *self, int operation, TupleDesc typeinfo)
-{
-}
-
-static void
-Nothing(DestReceiver *self)
-{
-}
-
 /* ---- The statement ---- */
 
 static bool
@@ -237,24 +225,12 @@ RunStatement(RankReceiver *receiver, int64 limit)
 {
 	const RankRequest *request = receiver->request;
 	Oid			type = FLOAT4ARRAYOID;
-	ParamListInfo params = makeParamList(1);
-	SPIExecuteOptions options;
-	int			status;
+	Datum		query;
 
 	SPI_connect();
-	params->params[0].value = QueryVector(request);
-	params->params[0].isnull = false;
-	params->params[0].pflags = PARAM_FLAG_CONST;
-	params->params[0].ptype = type;
-	memset(&options, 0, sizeof(options));
-	options.params = params;
-	options.read_only = true;
-	options.dest = &receiver->pub;
-	status = SPI_execute_plan_extended(plan_get(Statement(request, receiver->side, limit), 1, &type),
-									   &options);
-	if (status != SPI_OK_SELECT)
-		elog(ERROR, "could not rank table %s: %s", receiver->side->table,
-			 SPI_result_code_string(status));
+	query = QueryVector(request);
+	receive_rows(&receiver->pub, plan_get(Statement(request, receiver->side, limit), 1, &type),
+				 1, &type, &query);
 	SPI_finish();
 }
 
@@ -262,11 +238,7 @@ static void
 InitReceiver(RankReceiver *receiver, const RankRequest *request)
 {
 	memset(receiver, 0, sizeof(*receiver));
-	receiver->pub.receiveSlot = ReceiveRow;
-	receiver->pub.rStartup = Startup;
-	receiver->pub.rShutdown = Nothing;
-	receiver->pub.rDestroy = Nothing;
-	receiver->pub.mydest = DestTuplestore;
+	receiver_init(&receiver->pub, ReceiveRow);
 	receiver->request = request;
 	receiver->side = &request->model->side[request->side];
 	receiver->id_type = rank_id_type(&receiver->side->key);

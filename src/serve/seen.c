@@ -16,18 +16,16 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/shmem.h"
-#include "tcop/dest.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "compat.h"
 #include "model/plans.h"
+#include "model/receive.h"
 #include "serve/seen.h"
 
 static char *
@@ -201,16 +199,6 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-static void
-Startup(DestReceiver *self, int operation, TupleDesc typeinfo)
-{
-}
-
-static void
-Nothing(DestReceiver *self)
-{
-}
-
 /* The items of user $1, with their ratings where those are wanted. */
 static char *
 Statement(const Model *model, const SeenRequest *request)
@@ -231,37 +219,14 @@ bool
 seen_read(const Model *model, Datum user, const SeenRequest *request)
 {
 	Oid			type = getBaseType(model->side[MF_USERS].key.type);
-	ParamListInfo params;
-	SPIExecuteOptions options;
-	SeenReceiver receiver;
-	int			status;
+	SeenReceiver receiver = {.request = request};
 
 	if (!seen_can_read(model, request))
 		return false;
 
-	memset(&receiver, 0, sizeof(receiver));
-	receiver.pub.receiveSlot = ReceiveRow;
-	receiver.pub.rStartup = Startup;
-	receiver.pub.rShutdown = Nothing;
-	receiver.pub.rDestroy = Nothing;
-	receiver.pub.mydest = DestTuplestore;
-	receiver.request = request;
-
-	params = makeParamList(1);
-	params->params[0].value = user;
-	params->params[0].isnull = false;
-	params->params[0].pflags = PARAM_FLAG_CONST;
-	params->params[0].ptype = type;
-
+	receiver_init(&receiver.pub, ReceiveRow);
 	SPI_connect();
-	memset(&options, 0, sizeof(options));
-	options.params = params;
-	options.read_only = true;
-	options.dest = &receiver.pub;
-	status = SPI_execute_plan_extended(plan_get(Statement(model, request), 1, &type), &options);
-	if (status != SPI_OK_SELECT)
-		elog(ERROR, "could not read table %s: %s", SourceTable(model),
-			 SPI_result_code_string(status));
+	receive_rows(&receiver.pub, plan_get(Statement(model, request), 1, &type), 1, &type, &user);
 	SPI_finish();
 	if (request->ids != NULL)
 		idlist_sort(request->ids);

@@ -47,12 +47,9 @@ Similar(FunctionCallInfo fcinfo, MfSide side, int model_arg)
 	int			n;
 	int			i;
 
-	serve_rows_begin(fcinfo, &rows);
-	if (PG_ARGISNULL(0))
-		return (Datum) 0;
-	model = serve_model(call, fcinfo, model_arg);
-	id_prepare_result(&call->result, rows.id_type, model, side, call->context);
-	if (!serve_id(call, fcinfo, 0, model, side, &itself.id) ||
+	model = serve_begin(call, fcinfo, model_arg, side, &rows);
+	if (model == NULL ||
+		!serve_id(call, fcinfo, 0, model, side, &itself.id) ||
 		!model_fetch(model, side, itself.id, &entity))
 		return (Datum) 0;
 
@@ -91,13 +88,13 @@ mf_similar_users(PG_FUNCTION_ARGS)
 Datum
 mf_similar_items_witness(PG_FUNCTION_ARGS)
 {
-	serve_check_witness(fcinfo, 2);
+	serve_check_witness(fcinfo, 2, "item_type");
 	return Similar(fcinfo, MF_ITEMS, 3);
 }
 
 Datum
 mf_similar_users_witness(PG_FUNCTION_ARGS)
 {
-	serve_check_witness(fcinfo, 2);
+	serve_check_witness(fcinfo, 2, "user_type");
 	return Similar(fcinfo, MF_USERS, 3);
 }

@@ -86,13 +86,9 @@ Topk(FunctionCallInfo fcinfo, const RecommendArgs *args, int live_arg)
 	ModelEntity user;
 
 	recommend_options(fcinfo, args, &recommendation);
-	serve_rows_begin(fcinfo, &rows);
-	if (PG_ARGISNULL(0))
-		return (Datum) 0;
-	recommendation.model = serve_model(call, fcinfo, args->model);
-	id_prepare_result(&call->result, rows.id_type, recommendation.model, MF_ITEMS,
-					  call->context);
-	if (!serve_id(call, fcinfo, 0, recommendation.model, MF_USERS, &user_id))
+	recommendation.model = serve_begin(call, fcinfo, args->model, MF_ITEMS, &rows);
+	if (recommendation.model == NULL ||
+		!serve_id(call, fcinfo, 0, recommendation.model, MF_USERS, &user_id))
 		return (Datum) 0;
 	recommend_lists(fcinfo, args, call, &recommendation);
 	if (recommendation.k == 0 || !FindUser(call, &recommendation, user_id, live, &user))
@@ -121,7 +117,7 @@ mf_topk_witness(PG_FUNCTION_ARGS)
 		.k = 1, .exclude_seen = 3, .model = 4, .candidates = -1, .exclude = -1, .diversity = 6
 	};
 
-	serve_check_witness(fcinfo, 2);
+	serve_check_witness(fcinfo, 2, "item_type");
 	return Topk(fcinfo, &args, 5);
 }
 
@@ -133,7 +129,7 @@ mf_topk_witness_lists(PG_FUNCTION_ARGS)
 		.k = 1, .candidates = 3, .exclude = 4, .exclude_seen = 5, .model = 6, .diversity = 8
 	};
 
-	serve_check_witness(fcinfo, 2);
+	serve_check_witness(fcinfo, 2, "item_type");
 	return Topk(fcinfo, &args, 7);
 }
 
@@ -211,14 +207,14 @@ mf_topk_for(PG_FUNCTION_ARGS)
 	ModelEntity user;
 
 	recommend_options(fcinfo, &args, &recommendation);
-	serve_rows_begin(fcinfo, &rows);
+	serve_rows_begin(fcinfo, &rows, "items");
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	recommendation.model = serve_model(call, fcinfo, args.model);
 	id_prepare_argument(&call->id[0], ARR_ELEMTYPE(PG_GETARG_ARRAYTYPE_P(0)),
 						recommendation.model, MF_ITEMS, call->context);
 	id_prepare_result(&call->result, rows.id_type, recommendation.model, MF_ITEMS,
-					  call->context);
+					  "items => NULL::%s[]", call->context);
 	recommend_lists(fcinfo, &args, call, &recommendation);
 	basket_init(&basket, recommendation.model);
 	FillBasket(fcinfo, call, &basket,

@@ -275,7 +275,7 @@ PutRow(Everyone *all, Datum user, Datum item, double score, int rank)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("an id is out of range for type %s", format_type_be(all->item_type)),
-				 errhint("Name a wider type as item_type.")));
+				 errhint("Give item_type a wider type.")));
 	values[2] = Float8GetDatum(score);
 	values[3] = Int32GetDatum(rank);
 	tuplestore_putvalues(all->store, all->desc, values, nulls);
@@ -420,7 +420,7 @@ BeginResult(FunctionCallInfo fcinfo, Everyone *all)
 {
 	ServeRows	rows;
 
-	serve_rows_begin(fcinfo, &rows);
+	serve_rows_begin(fcinfo, &rows, "item_type");
 	all->store = rows.store;
 	all->desc = rows.desc;
 	all->item_type = TupleDescAttr(rows.desc, 1)->atttypid;
@@ -475,8 +475,9 @@ TopkAll(FunctionCallInfo fcinfo, int users_arg, int arg)
 	all->model = serve_model(call, fcinfo, arg + 1);
 	CheckNamed(all, users_arg >= 0);
 	id_prepare_result(&all->user_out, TupleDescAttr(all->desc, 0)->atttypid, all->model,
-					  MF_USERS, context);
-	id_prepare_result(&all->item_out, all->item_type, all->model, MF_ITEMS, context);
+					  MF_USERS, "users => NULL::%s[]", context);
+	id_prepare_result(&all->item_out, all->item_type, all->model, MF_ITEMS,
+					  "item_type => NULL::%s", context);
 	if (users_arg >= 0 && !PG_ARGISNULL(users_arg))
 	{
 		all->only_some = true;
@@ -524,6 +525,6 @@ mf_topk_all_of(PG_FUNCTION_ARGS)
 Datum
 mf_topk_all_witness(PG_FUNCTION_ARGS)
 {
-	serve_check_witness(fcinfo, 1);
+	serve_check_witness(fcinfo, 1, "item_type");
 	return TopkAll(fcinfo, 0, 2);
 }

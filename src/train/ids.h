@@ -1,8 +1,8 @@
 /*
  * ids.h: dense codes for the ids of one side while ratings are read.
  */
-#ifndef FACTOR_IDS_H
-#define FACTOR_IDS_H
+#ifndef FACTOR_TRAIN_IDS_H
+#define FACTOR_TRAIN_IDS_H
 
 #include "train/ratings.h"
 
@@ -67,4 +67,4 @@ extern uint64 id_hash(const char *text);
 /* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 
-#endif							/* FACTOR_IDS_H */
+#endif							/* FACTOR_TRAIN_IDS_H */

@@ -20,8 +20,6 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "executor/executor.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -30,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "model/receive.h"
 #include "train/matrix.h"
 #include "train/progress.h"
 #include "train/select.h"
@@ -311,23 +310,14 @@ StartRatings(DestReceiver *self, int operation, TupleDesc desc)
 			elog(ERROR, "unexpected column %d of the ratings", i + 1);
 }
 
-static void
-EndRatings(DestReceiver *self)
-{
-}
-
 /* ---- The whole ---- */
 
 static void
 InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 {
 	memset(receiver, 0, sizeof(*receiver));
-	receiver->pub.receiveSlot = ReceiveRating;
+	receiver_init(&receiver->pub, ReceiveRating);
 	receiver->pub.rStartup = StartRatings;
-	receiver->pub.rShutdown = EndRatings;
-	receiver->pub.rDestroy = EndRatings;
-	receiver->pub.mydest = DestTuplestore;	/* not SPI's own */
-
 	receiver->source = source;
 	receiver->context = CurrentMemoryContext;
 	receiver->memory = (Size) maintenance_work_mem * 1024;

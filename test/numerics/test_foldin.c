@@ -107,9 +107,9 @@ TestModel(int m)
 			if (p->offset[0][row] == p->offset[0][row + 1])
 				continue;
 			f = FoldRow(p, row, gramian);
-			if (foldin_factor(f, p->side[1].n, NULL, NULL) != NUMERICS_OK ||
-				foldin_solution(f, x, &bias) != NUMERICS_OK)
+			if (foldin_factor(f, p->side[1].n, NULL, NULL) != NUMERICS_OK)
 				worst = INFINITY;
+			foldin_solution(f, x, &bias);
 			difference = pow(bias - p->side[0].bias[row], 2);
 			for (int k = 0; k < sizes[s]; k++)
 			{
@@ -125,9 +125,9 @@ TestModel(int m)
 			if (row > 0 && p->offset[0][row] != p->offset[0][row - 1])
 			{
 				f = FoldRow(p, row - 1, gramian);
-				if (foldin_factor(f, p->side[1].n, NULL, NULL) != NUMERICS_OK ||
-					foldin_solution(f, x, &bias) != NUMERICS_OK)
+				if (foldin_factor(f, p->side[1].n, NULL, NULL) != NUMERICS_OK)
 					worst = INFINITY;
+				foldin_solution(f, x, &bias);
 				difference = pow(bias - p->side[0].bias[row], 2);
 				for (int k = 0; k < sizes[s]; k++)
 					difference += pow((double) x[k] - trained[k], 2);
@@ -175,8 +175,9 @@ TestLimits(void)
 	spec.regularization = 0.5;
 	f = foldin_init(allocate(foldin_size(&spec)), &spec, NULL);
 	foldin_add(f, q[0], 0, 1, NULL, NULL);
-	check(foldin_factor(f, 1, NULL, NULL) == NUMERICS_OK &&
-		  foldin_solution(f, x, &bias) == NUMERICS_OK &&
+	solved = foldin_factor(f, 1, NULL, NULL) == NUMERICS_OK;
+	foldin_solution(f, x, &bias);
+	check(solved &&
 		  fabs(x[0] - 1 / 14.5) < 1e-7 && fabs(x[2] - 3 / 14.5) < 1e-7 && bias == 0,
 		  "one entry with it is a scaled copy");
 	free(f);

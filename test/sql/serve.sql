@@ -255,6 +255,9 @@ EXECUTE untyped3('101', '3', 'films');
 DEALLOCATE ALL;
 SELECT * FROM mf_similar_items(101, -1);
 SELECT * FROM mf_similar_users(7, NULL);
+SELECT * FROM mf_similar_users(7, 3, 7, 'films');
+SELECT * FROM mf_similar_users(date '2000-01-08', 4, NULL::date, 'films');
+SELECT * FROM mf_similar_items(101, 3, 101, 'films');
 DELETE FROM films_items WHERE m = 999;
 
 -- A table that somebody edited

@@ -11,18 +11,29 @@ INSERT INTO items
 CREATE INDEX items_factors ON items USING topk (factors);
 ANALYZE items;
 
+-- plans, without the line by which PostgreSQL 18 tells what enable_* settings disabled
+CREATE FUNCTION plan(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		CONTINUE WHEN line ~ '^\s*Disabled: ';
+		RETURN NEXT line;
+	END LOOP;
+END $$;
+
 -- taken for a LIMIT by each operator, a filter or not
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}' LIMIT 10;
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY factors <#> '{1,2,3,4,5,6}' LIMIT 10;
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY factors <-> '{1,2,3,4,5,6}' LIMIT 10;
-EXPLAIN (COSTS OFF) SELECT item_id FROM items WHERE price < 50 ORDER BY factors <=> '{1,2,3,4,5,6}' LIMIT 10;
+SELECT plan($$SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}' LIMIT 10$$);
+SELECT plan($$SELECT item_id FROM items ORDER BY factors <#> '{1,2,3,4,5,6}' LIMIT 10$$);
+SELECT plan($$SELECT item_id FROM items ORDER BY factors <-> '{1,2,3,4,5,6}' LIMIT 10$$);
+SELECT plan($$SELECT item_id FROM items WHERE price < 50 ORDER BY factors <=> '{1,2,3,4,5,6}' LIMIT 10$$);
 -- left for a sort of everything, and for a few rows that another index finds
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}';
-EXPLAIN (COSTS OFF) SELECT item_id FROM items WHERE item_id < 10 ORDER BY factors <=> '{1,2,3,4,5,6}' LIMIT 5;
+SELECT plan($$SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}'$$);
+SELECT plan($$SELECT item_id FROM items WHERE item_id < 10 ORDER BY factors <=> '{1,2,3,4,5,6}' LIMIT 5$$);
 -- descending, NULLS FIRST, and the commuted operator's other side
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}' DESC LIMIT 10;
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}' NULLS FIRST LIMIT 10;
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY '{1,2,3,4,5,6}' <=> factors LIMIT 10;
+SELECT plan($$SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}' DESC LIMIT 10$$);
+SELECT plan($$SELECT item_id FROM items ORDER BY factors <=> '{1,2,3,4,5,6}' NULLS FIRST LIMIT 10$$);
+SELECT plan($$SELECT item_id FROM items ORDER BY '{1,2,3,4,5,6}' <=> factors LIMIT 10$$);
 
 SELECT item_id, round((factors <=> '{1,2,3,4,5,6}')::numeric, 6) AS distance
   FROM items ORDER BY factors <=> '{1,2,3,4,5,6}' LIMIT 5;
@@ -72,7 +83,7 @@ EXECUTE nearest('{1,2,3,4,5,6}');
 SET enable_indexscan = off;
 CREATE INDEX items_dear ON items USING topk (factors) WHERE price > 95;
 VACUUM items;
-EXPLAIN (COSTS OFF) SELECT count(*) FROM items WHERE price > 95;
+SELECT plan($$SELECT count(*) FROM items WHERE price > 95$$);
 RESET enable_indexscan;
 RESET enable_seqscan;
 SELECT count(*) FROM items WHERE price > 95;
@@ -81,7 +92,7 @@ SET enable_seqscan = off;
 -- several operators in ORDER BY: the second decides ties of the first
 SELECT array_agg(item_id) FROM (SELECT item_id FROM items WHERE item_id <= 4000
 	ORDER BY factors <=> '{1,1,1,1,1,1}', factors <-> '{9,9,9,9,9,9}' LIMIT 5) s;
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY factors <=> '{1,1,1,1,1,1}', factors <-> '{9,9,9,9,9,9}' LIMIT 5;
+SELECT plan($$SELECT item_id FROM items ORDER BY factors <=> '{1,1,1,1,1,1}', factors <-> '{9,9,9,9,9,9}' LIMIT 5$$);
 
 -- rescans: for each of some items the nearest others
 SELECT i.item_id, n.item_id FROM items i,
@@ -117,7 +128,7 @@ SELECT mf_index_check('empty_v');
 -- expression indexes: the predicted rating is an inner product
 DELETE FROM items WHERE factors IS NULL;
 CREATE INDEX items_biased ON items USING topk ((bias || factors));
-EXPLAIN (COSTS OFF) SELECT item_id FROM items ORDER BY (bias || factors) <#> '{1,1,2,3,4,5,6}' LIMIT 3;
+SELECT plan($$SELECT item_id FROM items ORDER BY (bias || factors) <#> '{1,1,2,3,4,5,6}' LIMIT 3$$);
 SELECT (SELECT array_agg(item_id) FROM (SELECT item_id FROM items WHERE item_id <= 4000
 			ORDER BY (bias || factors) <#> '{1,1,2,3,4,5,6}' LIMIT 20) s) =
 	   (SELECT array_agg(item_id) FROM (SELECT item_id FROM items WHERE item_id <= 4000
@@ -139,7 +150,7 @@ CREATE TABLE part_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE TABLE part_2 PARTITION OF parts FOR VALUES IN (2);
 CREATE INDEX parts_v ON parts USING topk (v);
 INSERT INTO parts SELECT 1 + item_id % 2, factors FROM items WHERE cardinality(factors) = 6;
-EXPLAIN (COSTS OFF) SELECT part FROM parts ORDER BY v <-> '{1,2,3,4,5,6}' LIMIT 3;
+SELECT plan($$SELECT part FROM parts ORDER BY v <-> '{1,2,3,4,5,6}' LIMIT 3$$);
 SELECT part, round((v <-> '{1,2,3,4,5,6}')::numeric, 6) FROM parts ORDER BY v <-> '{1,2,3,4,5,6}' LIMIT 3;
 
 -- vectors of the greatest length with a code, and beyond
