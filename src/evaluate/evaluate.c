@@ -257,7 +257,7 @@ mf_evaluate(PG_FUNCTION_ARGS)
 	ModelKey	key[2];
 	Model	   *model;
 
-	serve_rows_begin(fcinfo, &rows);
+	serve_rows_begin(fcinfo, &rows, NULL);
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_evaluate", ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
 
