@@ -9,13 +9,14 @@ DATA = $(wildcard sql/factor--*.sql)
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 topall \
-	components
-RANK = vector operators topk page directory build insert candidates scan \
+	components losses optimizer sampling sgd_base sgd_avx2 sgd
+RANK = vector operators topk page directory build insert candidates scan search \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows gramian scan receive
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	read options progress crew warm fit train sharded
+	select read arguments options options_sgd progress crew epoch heldout \
+	fit_als fit_sgd warm fit train sharded
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
 	pairs everyone topk_all refresh map svg picture

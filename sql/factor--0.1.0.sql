@@ -98,6 +98,15 @@ CREATE TABLE mf_models (
 	seconds double precision NOT NULL,
 	trained_at timestamp with time zone NOT NULL,
 	trained_by name NOT NULL,
+	objective text NOT NULL DEFAULT 'squared',
+	solver text NOT NULL DEFAULT 'als',
+	link_low double precision,
+	link_high double precision,
+	held_out bigint NOT NULL DEFAULT 0,
+	held_out_loss double precision,
+	best_iteration integer NOT NULL DEFAULT 0,
+	options jsonb NOT NULL DEFAULT '{}',
+	settings jsonb NOT NULL DEFAULT '{}',
 	PRIMARY KEY (schema, model)
 );
 COMMENT ON TABLE mf_models IS 'one row per model: where it came from, every option, counts and losses';
@@ -169,6 +178,24 @@ COMMENT ON COLUMN mf_models.trained_at IS
 	'when the last training stored the model';
 COMMENT ON COLUMN mf_models.trained_by IS
 	'who ran it';
+COMMENT ON COLUMN mf_models.objective IS
+	'the loss that training minimised: squared, logistic or bpr';
+COMMENT ON COLUMN mf_models.solver IS
+	'how: als or sgd';
+COMMENT ON COLUMN mf_models.link_low IS
+	'predictions are link_low + (link_high - link_low) / (1 + exp(-score)); NULL: they are the score';
+COMMENT ON COLUMN mf_models.link_high IS
+	'the other end of that range';
+COMMENT ON COLUMN mf_models.held_out IS
+	'pairs that were held out, and not trained on';
+COMMENT ON COLUMN mf_models.held_out_loss IS
+	'their loss by the vectors stored; NULL: none were held out';
+COMMENT ON COLUMN mf_models.best_iteration IS
+	'the iteration whose vectors are stored: the one with the least held_out_loss, else the last';
+COMMENT ON COLUMN mf_models.options IS
+	'the options that mf_train was given, by name';
+COMMENT ON COLUMN mf_models.settings IS
+	'the options in force that have no column of their own';
 
 CREATE TABLE mf_history (
 	schema name NOT NULL,
@@ -177,6 +204,7 @@ CREATE TABLE mf_history (
 	error double precision NOT NULL,
 	loss double precision NOT NULL,
 	seconds double precision NOT NULL,
+	held_out_loss double precision,
 	PRIMARY KEY (schema, model, iteration)
 );
 COMMENT ON TABLE mf_history IS 'one row per model and iteration of its last training';
@@ -193,6 +221,8 @@ COMMENT ON COLUMN mf_history.loss IS
 	'objective after it';
 COMMENT ON COLUMN mf_history.seconds IS
 	'seconds since the training began';
+COMMENT ON COLUMN mf_history.held_out_loss IS
+	'loss of the pairs held out, after it; NULL: none were';
 
 CREATE FUNCTION mf_guard() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'mf_guard' LANGUAGE C;
@@ -234,7 +264,7 @@ CREATE FUNCTION mf_train(
 	item_col name DEFAULT 'item_id',
 	rating_col name DEFAULT 'rating',
 	model text DEFAULT NULL,
-	feedback text DEFAULT 'explicit',
+	feedback text DEFAULT NULL,
 	factors integer DEFAULT NULL,
 	iterations integer DEFAULT NULL,
 	regularization double precision DEFAULT NULL,
@@ -245,6 +275,28 @@ CREATE FUNCTION mf_train(
 	seed bigint DEFAULT 0,
 	verbose boolean DEFAULT true,
 	index boolean DEFAULT NULL,
+	loss text DEFAULT NULL,
+	solver text DEFAULT NULL,
+	optimizer text DEFAULT NULL,
+	learning_rate double precision DEFAULT NULL,
+	batch_size integer DEFAULT NULL,
+	weight_decay double precision DEFAULT NULL,
+	schedule text DEFAULT NULL,
+	negatives integer DEFAULT NULL,
+	negative_sampling text DEFAULT NULL,
+	observed_negatives boolean DEFAULT NULL,
+	init_std double precision DEFAULT NULL,
+	rating_range numrange DEFAULT NULL,
+	bias boolean DEFAULT NULL,
+	center boolean DEFAULT NULL,
+	gravity double precision DEFAULT NULL,
+	holdout "any" DEFAULT NULL,
+	time_col name DEFAULT NULL,
+	patience integer DEFAULT NULL,
+	min_user_ratings integer DEFAULT NULL,
+	min_item_ratings integer DEFAULT NULL,
+	min_rating double precision DEFAULT NULL,
+	since "any" DEFAULT NULL,
 	OUT model text,
 	OUT users bigint,
 	OUT items bigint,
@@ -255,8 +307,10 @@ CREATE FUNCTION mf_train(
 	AS 'MODULE_PATHNAME', 'mf_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, integer,
 	double precision, double precision, double precision, double precision, double precision,
-	bigint, boolean, boolean) IS
-	'trains a model from a table of ratings by alternating least squares, and stores it';
+	bigint, boolean, boolean, text, text, text, double precision, integer, double precision, text,
+	integer, text, boolean, double precision, numrange, boolean, boolean, double precision, "any",
+	name, integer, integer, integer, double precision, "any") IS
+	'trains a model from a table of ratings, by alternating least squares or stochastic gradient descent, and stores it';
 
 -- ---------------------------------------------------------------------------
 -- Training in SQL: half an iteration as an aggregate

@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -21,7 +23,9 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -63,6 +67,16 @@ Column(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
 	return value;
 }
 
+/* A number that may be missing: NaN then. */
+static double
+RealColumn(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
+
+	return isnull ? get_float8_nan() : DatumGetFloat8(value);
+}
+
 void
 catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
 {
@@ -70,6 +84,7 @@ catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
 
 #define GET_NAME(col) NameColumn(tuple, desc, Anum_models_##col)
 #define GET(col) Column(tuple, desc, Anum_models_##col)
+#define GET_REAL(col) RealColumn(tuple, desc, Anum_models_##col)
 
 	memset(row, 0, sizeof(*row));
 	row->schema = GET_NAME(schema);
@@ -102,7 +117,16 @@ catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
 	record->loss = DatumGetFloat8(GET(loss));
 	record->error = DatumGetFloat8(GET(error));
 	record->seconds = DatumGetFloat8(GET(seconds));
+	record->objective = TextDatumGetCString(GET(objective));
+	record->solver = TextDatumGetCString(GET(solver));
+	record->link_low = GET_REAL(link_low);
+	record->link_high = GET_REAL(link_high);
+	record->linked = !isnan(record->link_low) && !isnan(record->link_high);
+	record->held_out = DatumGetInt64(GET(held_out));
+	record->held_out_loss = GET_REAL(held_out_loss);
+	record->best_iteration = DatumGetInt32(GET(best_iteration));
 
+#undef GET_REAL
 #undef GET
 #undef GET_NAME
 }
@@ -364,6 +388,17 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 	SET(seconds, Float8GetDatum(record->seconds));
 	SET(trained_at, now);
 	SET(trained_by, NameDatum(GetUserNameFromId(GetUserId(), false)));
+	SET(objective, CStringGetTextDatum(record->objective));
+	SET(solver, CStringGetTextDatum(record->solver));
+	isnull[Anum_models_link_low - 1] = isnull[Anum_models_link_high - 1] = !record->linked;
+	SET(link_low, Float8GetDatum(record->link_low));
+	SET(link_high, Float8GetDatum(record->link_high));
+	SET(held_out, Int64GetDatum(record->held_out));
+	isnull[Anum_models_held_out_loss - 1] = isnan(record->held_out_loss);
+	SET(held_out_loss, Float8GetDatum(record->held_out_loss));
+	SET(best_iteration, Int32GetDatum(record->best_iteration));
+	SET(options, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->options)));
+	SET(settings, DirectFunctionCall1(jsonb_in, CStringGetDatum(record->settings)));
 
 #undef SET
 
@@ -395,19 +430,20 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 static void
 WriteHistory(const ModelTarget *target, int niterations, const ModelIteration *iterations)
 {
-	Oid			types[6] = {NAMEOID, NAMEOID, INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID};
+	Oid			types[7] = {NAMEOID, NAMEOID, INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID};
 	SPIPlanPtr	plan;
 	int			i;
 
-	plan = SPI_prepare(psprintf("INSERT INTO %s (schema, model, iteration, error, loss, seconds) "
-								"VALUES ($1, $2, $3, $4, $5, $6)",
+	plan = SPI_prepare(psprintf("INSERT INTO %s (schema, model, iteration, error, loss, seconds, held_out_loss) "
+								"VALUES ($1, $2, $3, $4, $5, $6, $7)",
 								CatalogTable(target->extension_schema, "mf_history")),
-					   6, types);
+					   7, types);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare the insertion into mf_history");
 	for (i = 0; i < niterations; i++)
 	{
-		Datum		values[6];
+		Datum		values[7];
+		char		nulls[8] = "       ";
 
 		values[0] = NameDatum(target->schema_name);
 		values[1] = NameDatum(target->name);
@@ -415,7 +451,10 @@ WriteHistory(const ModelTarget *target, int niterations, const ModelIteration *i
 		values[3] = Float8GetDatum(iterations[i].error);
 		values[4] = Float8GetDatum(iterations[i].loss);
 		values[5] = Float8GetDatum(iterations[i].seconds);
-		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
+		values[6] = Float8GetDatum(iterations[i].held_out_loss);
+		if (isnan(iterations[i].held_out_loss))
+			nulls[6] = 'n';
+		if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not insert into mf_history");
 	}
 }

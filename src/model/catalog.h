@@ -50,7 +50,16 @@ enum
 	Anum_models_seconds,
 	Anum_models_trained_at,
 	Anum_models_trained_by,
-	Natts_models = Anum_models_trained_by
+	Anum_models_objective,
+	Anum_models_solver,
+	Anum_models_link_low,
+	Anum_models_link_high,
+	Anum_models_held_out,
+	Anum_models_held_out_loss,
+	Anum_models_best_iteration,
+	Anum_models_options,
+	Anum_models_settings,
+	Natts_models = Anum_models_settings
 };
 
 /* ---- Names (name.c) ---- */

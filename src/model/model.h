@@ -59,6 +59,17 @@ typedef struct ModelRecord
 	double		loss;			/* the objective at the end */
 	double		error;			/* the training error at the end */
 	double		seconds;
+	const char *objective;		/* squared, logistic or bpr */
+	const char *solver;			/* als or sgd */
+	bool		linked;			/* predictions are link_low + (link_high -
+								 * link_low) * sigmoid(score), not the score */
+	double		link_low;
+	double		link_high;
+	int64		held_out;		/* pairs kept from training */
+	double		held_out_loss;	/* their loss; NaN: none were */
+	int			best_iteration; /* whose vectors are stored */
+	const char *options;		/* as given, text of a JSON object; not read */
+	const char *settings;		/* as used, likewise; not read */
 } ModelRecord;
 
 /* One row of mf_history, but for the model's key. */
@@ -67,6 +78,7 @@ typedef struct ModelIteration
 	int			iteration;		/* from 1 */
 	double		error;
 	double		loss;
+	double		held_out_loss;	/* NaN: no pairs held out */
 	double		seconds;		/* since the training began */
 } ModelIteration;
 

@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "pgstat.h"
 #include "storage/bufpage.h"
 #include "storage/shmem.h"
 #include "utils/rel.h"
@@ -245,7 +246,11 @@ topk_pin(Relation index, BlockNumber block)
 
 	if (recent != NULL && BufferIsValid(*recent) &&
 		ReadRecentBuffer(index->rd_locator, MAIN_FORKNUM, block, *recent))
+	{
+		pgstat_count_buffer_read(index);
+		pgstat_count_buffer_hit(index);
 		return *recent;
+	}
 	buffer = ReadBuffer(index, block);
 	if (recent != NULL)
 		*recent = buffer;

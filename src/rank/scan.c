@@ -17,18 +17,8 @@
  *				 all numbers
  *	 null		 after everything
  *
- * All but the ranked stage return page after page as they come.  The ranked one
- * is a best-first search: pages by the bound of their range of norms, entries
- * by the bounds of their codes, and an entry is returned when it is below all
- * pages not yet read.  An inner product so reads the pages of the largest
- * norms only; the Euclidean distance those with a norm near the query's; the
- * cosine distance does not know norms, and reads all pages, once.
- *
- * The method is never told the LIMIT.  Keeping all bounds, a heap of a million
- * entries, would cost several times the scan itself, so a set of the best m is
- * kept (candidates.h); when the executor wants more, the scan starts over with
- * four times as many.  Four, because the pages' second reading costs more than
- * the memory does; m stays within work_mem.
+ * All but the ranked stage return page after page as they come, from here; the
+ * ranked one is search.c's.
  *
  * Rejected: to return exact distances, by fetching rows here.  The executor
  * does just that already, and with the caller's snapshot, and only this way
@@ -47,67 +37,8 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "rank/candidates.h"
-#include "rank/topk.h"
+#include "rank/scan.h"
 #include "rank/vector.h"
-
-/* A cache line, or less */
-#define PREFETCH_LINE		64
-
-#define FIRST_CANDIDATES	512
-#define GROWTH				4
-
-typedef enum Stage
-{
-	STAGE_UNKNOWN,
-	STAGE_RANKED,
-	STAGE_NO_NUMBER,
-	STAGE_NULL,
-	STAGES
-} Stage;
-
-/* Pages of a stage: of each the block, and the bound in the ranked stage */
-typedef struct PageList
-{
-	Candidate  *pages;
-	Size		n;
-	Size		allocated;
-} PageList;
-
-typedef struct TopkScan
-{
-	MemoryContext context;		/* all of one scan; reset by rescan */
-	Oid		   *types;			/* of the ORDER BY values, and these */
-	IndexOrderByDistance *values;
-
-	/* from here on, zeroed by rescan */
-	bool		started;
-	CodeDistance distance;		/* of the first ORDER BY operator */
-	bool		query_is_null;	/* or there is none: all values are NULL */
-	CodeKind	query_kind;
-	int			query_length;	/* -1: no vector */
-	CodeQuery  *query;
-
-	PageList	lists[STAGES];
-	Stage		stage;
-	Size		next_page;		/* of the stage's list */
-
-	Candidate  *stream;			/* entries of the page being streamed */
-	int			stream_n;
-	int			stream_next;
-
-	bool		sorted;			/* ranked pages are in order of their bounds */
-	Candidate  *page_heap;		/* if not: those yet to read, least first */
-	Size		page_heap_n;
-	Buffer		ahead;			/* pinned: the page to be read next */
-	CandidateSet candidates;
-
-	Candidate	last;			/* returned last, to be killed perhaps */
-	bool		has_last;
-	IndexTuple	no_values;		/* for index-only scans */
-} TopkScan;
-
-static void ReleaseAhead(TopkScan *state);
 
 IndexScanDesc
 topk_begin_scan(Relation index, int nkeys, int norderbys)
@@ -137,7 +68,7 @@ topk_rescan(IndexScanDesc scan, ScanKey keys, int nkeys,
 {
 	TopkScan   *state = (TopkScan *) scan->opaque;
 
-	ReleaseAhead(state);
+	topk_release_ahead(state);
 	MemoryContextReset(state->context);
 	memset(&state->started, 0, sizeof(TopkScan) - offsetof(TopkScan, started));
 	if (orderbys && scan->numberOfOrderBys > 0)
@@ -150,7 +81,7 @@ topk_end_scan(IndexScanDesc scan)
 {
 	TopkScan   *state = (TopkScan *) scan->opaque;
 
-	ReleaseAhead(state);
+	topk_release_ahead(state);
 	MemoryContextDelete(state->context);
 	pfree(state);
 }
@@ -275,220 +206,6 @@ ReadDirectory(IndexScanDesc scan, TopkScan *state)
 	pfree(entries);
 }
 
-/* Begins to read the ranked pages, from the best. */
-static void
-BeginRanked(TopkScan *state, Size m)
-{
-	PageList   *ranked = &state->lists[STAGE_RANKED];
-
-	candidates_begin(&state->candidates, m);
-	state->next_page = 0;
-	if (state->sorted)
-		return;
-	if (state->page_heap == NULL)
-		state->page_heap = MemoryContextAllocHuge(CurrentMemoryContext,
-												  ranked->n * sizeof(Candidate));
-	memcpy(state->page_heap, ranked->pages, ranked->n * sizeof(Candidate));
-	state->page_heap_n = ranked->n;
-	candidates_heapify(state->page_heap, state->page_heap_n);
-}
-
-/* Takes the best page not yet read, if its bound is not above the limit. */
-static bool
-NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
-{
-	PageList   *ranked = &state->lists[STAGE_RANKED];
-
-	if (state->sorted)
-	{
-		if (state->next_page == ranked->n ||
-			ranked->pages[state->next_page].bound > limit)
-			return false;
-		*block = ranked->pages[state->next_page++].block;
-		return true;
-	}
-	if (state->page_heap_n == 0 || state->page_heap[0].bound > limit)
-		return false;
-	*block = state->page_heap[0].block;
-	candidates_pop(state->page_heap, state->page_heap_n--);
-	return true;
-}
-
-/*
- * Pins the page that will be read next, and asks the processor to bring it
- * nearer meanwhile: its pages lie anywhere in shared buffers, so the hardware
- * does not foresee them.
- */
-static void
-PinAhead(IndexScanDesc scan, TopkScan *state)
-{
-	BlockNumber block;
-	const char *page;
-	int			end;
-
-	if (state->sorted)
-	{
-		PageList   *ranked = &state->lists[STAGE_RANKED];
-
-		if (state->next_page == ranked->n)
-			return;
-		block = ranked->pages[state->next_page].block;
-	}
-	else
-	{
-		if (state->page_heap_n == 0)
-			return;
-		block = state->page_heap[0].block;
-	}
-	state->ahead = topk_pin(scan->indexRelation, block);
-	page = BufferGetPage(state->ahead);
-	prefetch_memory(page);
-	prefetch_memory(page + BLCKSZ - sizeof(TopkOpaque));
-	end = TOPK_CONTENTS + topk_capacity(TOPK_GROUP(TOPK_CODED, state->query_length, 0)) *
-		(code_bytes(state->query_length) + sizeof(CodeScalars));
-	for (int i = TOPK_CONTENTS; i < end; i += PREFETCH_LINE)
-		prefetch_memory(page + i);
-}
-
-static void
-ReleaseAhead(TopkScan *state)
-{
-	if (BufferIsValid(state->ahead))
-		ReleaseBuffer(state->ahead);
-	state->ahead = InvalidBuffer;
-}
-
-/* The ranked page, locked; and begins to fetch the one after it. */
-static Buffer
-TakePage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
-{
-	Buffer		buffer = state->ahead;
-
-	if (BufferIsValid(buffer) && BufferGetBlockNumber(buffer) == block)
-		state->ahead = InvalidBuffer;
-	else
-	{
-		ReleaseAhead(state);
-		buffer = topk_pin(scan->indexRelation, block);
-	}
-	PinAhead(scan, state);
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	topk_check_page(scan->indexRelation, buffer);
-	return buffer;
-}
-
-/* The bounds of all entries of a ranked page. */
-static void
-ComputeBounds(const TopkScan *state, const TopkOpaque *opaque,
-			  const TopkParts *parts, double *bounds)
-{
-	CodeBlock	codes;
-
-	if (TOPK_GROUP_KIND(opaque->group) == TOPK_ZERO)
-	{
-		for (int i = 0; i < opaque->count; i++)
-			bounds[i] = code_zero_bound(state->query, state->distance);
-		return;
-	}
-	if (state->query_kind == CODE_ZERO)
-	{
-		for (int i = 0; i < opaque->count; i++)
-			bounds[i] = code_norm_bound(state->query, state->distance,
-										parts->norm[i], parts->norm[i]);
-		return;
-	}
-	codes.capacity = opaque->capacity;
-	codes.count = opaque->count;
-	codes.length = TOPK_GROUP_LENGTH(opaque->group);
-	codes.bytes = parts->codes;
-	codes.norm = parts->norm;
-	codes.scale = parts->scale;
-	codes.error = parts->error;
-	code_bounds(state->query, state->distance, &codes, bounds);
-}
-
-/* Offers the entries of a page to the candidates. */
-static void
-RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
-{
-	Buffer		buffer = TakePage(scan, state, block);
-	Page		page = BufferGetPage(buffer);
-	TopkOpaque *opaque = TopkPageOpaque(page);
-	TopkParts	parts = topk_parts(page);
-	double		lowest = candidates_lowest(&state->candidates);
-	double		highest = candidates_highest(&state->candidates);
-	double		bounds[TOPK_MAX_ENTRIES];
-
-	/*
-	 * A page that vacuum freed after the directory was read may hold anything
-	 * now, but nothing that this scan's snapshot sees.
-	 */
-	if (TOPK_GROUP_LENGTH(opaque->group) != state->query_length ||
-		(TOPK_GROUP_KIND(opaque->group) != TOPK_CODED &&
-		 TOPK_GROUP_KIND(opaque->group) != TOPK_ZERO))
-	{
-		UnlockReleaseBuffer(buffer);
-		return;
-	}
-
-	ComputeBounds(state, opaque, &parts, bounds);
-	for (int i = 0; i < opaque->count; i++)
-	{
-		Candidate	candidate;
-
-		if (bounds[i] > highest || bounds[i] < lowest ||
-			(scan->ignore_killed_tuples && parts.killed[i]))
-			continue;
-		candidate.bound = bounds[i];
-		candidate.block = block;
-		candidate.removals = opaque->removals;
-		candidate.place = i;
-		candidate.tid = parts.tids[i];
-		candidates_offer(&state->candidates, &candidate);
-		highest = candidates_highest(&state->candidates);
-	}
-	UnlockReleaseBuffer(buffer);
-}
-
-/* m, kept within work_mem. */
-static Size
-LimitCandidates(Size m)
-{
-	Size		most = (Size) work_mem * 1024 / (2 * sizeof(Candidate));
-
-	return Max(Min(m, most), FIRST_CANDIDATES);
-}
-
-/*
- * The next entry by bound.  One is certain to be the least when its bound is
- * below those of all pages yet to read; equal ones have to meet first, to be
- * taken in the order of their TIDs.
- */
-static bool
-NextRanked(IndexScanDesc scan, TopkScan *state, Candidate *next)
-{
-	CandidateSet *set = &state->candidates;
-
-	for (;;)
-	{
-		double		limit = set->n > 0 ? set->heap[0].bound : candidates_highest(set);
-		BlockNumber block;
-
-		CHECK_FOR_INTERRUPTS();
-		if (NextRankedPage(state, limit, &block))
-			RankPage(scan, state, block);
-		else if (set->n > 0)
-		{
-			*next = candidates_take(set);
-			return true;
-		}
-		else if (set->has_ceiling)
-			BeginRanked(state, LimitCandidates(set->m * GROWTH));
-		else
-			return false;
-	}
-}
-
 /* Takes the entries of the next page of a stage whose order does not matter. */
 static bool
 StreamPage(IndexScanDesc scan, TopkScan *state)
@@ -549,14 +266,14 @@ NextEntry(IndexScanDesc scan, TopkScan *state, Candidate *next)
 	while (state->stage < STAGES)
 	{
 		if (state->stage == STAGE_RANKED ?
-			NextRanked(scan, state, next) : NextStreamed(scan, state, next))
+			topk_next_ranked(scan, state, next) : NextStreamed(scan, state, next))
 			return true;
-		ReleaseAhead(state);
+		topk_release_ahead(state);
 		state->stage++;
 		state->next_page = 0;
 		state->stream_next = state->stream_n = 0;
 		if (state->stage == STAGE_RANKED)
-			BeginRanked(state, FIRST_CANDIDATES);
+			topk_begin_ranked(state);
 	}
 	return false;
 }

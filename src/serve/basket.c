@@ -28,9 +28,24 @@
 #define FIRST_CAPACITY 32
 #define MANY 8192
 
+bool
+basket_can_fold_in(const Model *model)
+{
+	return strcmp(model->record.solver, "als") == 0;
+}
+
 void
 basket_init(Basket *basket, Model *model)
 {
+	if (!basket_can_fold_in(model))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot fold in users of model \"%s\"",
+						quote_qualified_identifier(model->schema_name, model->name)),
+				 errdetail("It was trained with solver \"%s\", whose users do not solve normal equations.",
+						   model->record.solver),
+				 errhint("Train it with solver => 'als'.")));
+
 	memset(basket, 0, sizeof(*basket));
 	basket->model = model;
 	basket->type = rank_id_type(&model->side[MF_ITEMS].key);

@@ -29,6 +29,9 @@ typedef struct Basket
 	int64		merged;			/* the first so many are sorted and distinct */
 } Basket;
 
+/* Only alternating least squares solves a user's vector from the user's rows. */
+extern bool basket_can_fold_in(const Model *model);
+
 /* Begins an empty basket in the current memory context. */
 extern void basket_init(Basket *basket, Model *model);
 

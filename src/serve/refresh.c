@@ -471,6 +471,7 @@ WriteRecord(Refresh *refresh, ModelTarget *target)
 	ModelRecord record = refresh->model->record;
 	const RefreshSide *users = &refresh->side[MF_USERS];
 
+	training_read_options(refresh->model, &record);
 	record.users = CountKnown(&refresh->side[MF_USERS]);
 	record.items = CountKnown(&refresh->side[MF_ITEMS]);
 	record.ratings = 0;
@@ -551,6 +552,7 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	PopActiveSnapshot();
 	refresh->named = named && !(PG_ARGISNULL(1) && PG_ARGISNULL(2));
 	SpecOfModel(&refresh->model->record, &refresh->spec);
+	training_require_als(refresh->model, "mf_refresh()");
 	training_source(refresh->model, &source);
 	ratings_check(&source, key);
 	target = model_target_open(extension_schema,

@@ -66,7 +66,7 @@ FindUser(ServeCall *call, Recommendation *recommendation, Datum user_id, Live li
 			(void) seen_read(model, user_id, &request);
 		return true;
 	}
-	if (live == LIVE_NEVER)
+	if (live == LIVE_NEVER || (live != LIVE_ALWAYS && !basket_can_fold_in(model)))
 		return false;
 
 	basket_init(&basket, model);

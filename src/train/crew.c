@@ -44,7 +44,7 @@
 
 #include "compat.h"
 #include "numerics/blas.h"
-#include "train/crew.h"
+#include "train/crew_internal.h"
 
 #define CREW_KEY_SHARED UINT64CONST(0xFAC7000000000001)
 
@@ -53,39 +53,14 @@
 #define GRAMIAN_PARTS_BYTES (32 * 1024 * 1024)
 #define GRAMIAN_PART_ROWS 1024
 
+/* Rows between two looks for interrupts. */
+#define PENALTY_ROWS 1024
+
 /*
  * Shared memory that a parallel context and what comes with it take (its queues,
  * the session's shared record types), 2.3 MB where seen.
  */
 #define CONTEXT_RESERVE (4 * 1024 * 1024)
-
-/* What the processes share beside the big arrays. */
-typedef struct CrewShared
-{
-	AlsSpec		spec;
-	RatingMatrixHandle matrix[2];
-	dsm_handle	state;
-	Size		state_size;
-	dsm_handle	fileset;		/* DSM_HANDLE_INVALID: none */
-
-	Barrier		barrier;
-	CrewStage	stage;			/* written by the leader in even phases */
-	MfSide		side;
-	pg_atomic_uint32 next;		/* the next piece */
-	pg_atomic_uint32 diverged;	/* a piece failed: the stage is given up */
-} CrewShared;
-
-/* One process's view of the work. */
-typedef struct CrewMember
-{
-	CrewShared *shared;
-	RatingMatrix *matrix[2];
-	AlsSide		side[2];
-	AlsSums    *sums[2];		/* per block */
-	double	   *gramian[2];		/* d x d */
-	double	   *part;			/* GramianParts() of d x d */
-	AlsWorkspace *workspace;
-} CrewMember;
 
 struct Crew
 {
@@ -96,8 +71,8 @@ struct Crew
 
 PGDLLEXPORT void factor_train_worker(dsm_segment *seg, shm_toc *toc);
 
-static void
-Poll(void *arg)
+void
+crew_poll(void *arg)
 {
 	CHECK_FOR_INTERRUPTS();
 }
@@ -115,9 +90,8 @@ GramianParts(const AlsSpec *spec, size_t nrows)
 	return Max(parts, 1);
 }
 
-/* Takes the next `count` elements from the array at *used, 64-byte aligned. */
-static void *
-Take(char *base, Size *used, Size count, Size size)
+void *
+crew_take(char *base, Size *used, Size count, Size size)
 {
 	Size		start = *used;
 
@@ -130,7 +104,7 @@ Take(char *base, Size *used, Size count, Size size)
  * take; with a NULL base it only measures.
  */
 static Size
-StateLayout(CrewMember *member, const AlsSpec *spec, char *base)
+StateLayout(CrewMember *member, const AlsSpec *spec, const SgdSpec *sgd, char *base)
 {
 	Size		used = 0;
 	Size		square = mul_size(spec->factors, spec->factors);
@@ -142,14 +116,16 @@ StateLayout(CrewMember *member, const AlsSpec *spec, char *base)
 
 		member->side[side].n = n;
 		member->side[side].factors =
-			Take(base, &used, mul_size(n, als_stride(spec->factors)), sizeof(float));
-		member->side[side].bias = Take(base, &used, n, sizeof(float));
+			crew_take(base, &used, mul_size(n, als_stride(spec->factors)), sizeof(float));
+		member->side[side].bias = crew_take(base, &used, n, sizeof(float));
 		member->sums[side] =
-			Take(base, &used, member->matrix[side]->nblocks, sizeof(AlsSums));
-		member->gramian[side] = Take(base, &used, square, sizeof(double));
+			crew_take(base, &used, member->matrix[side]->nblocks, sizeof(AlsSums));
+		member->gramian[side] = crew_take(base, &used, square, sizeof(double));
 		parts = Max(parts, GramianParts(spec, n));
 	}
-	member->part = Take(base, &used, mul_size(parts, square), sizeof(double));
+	member->part = crew_take(base, &used, mul_size(parts, square), sizeof(double));
+	if (sgd != NULL)
+		epoch_layout(member, spec, sgd, base, &used);
 	return used;
 }
 
@@ -179,7 +155,7 @@ SolvePiece(CrewMember *member, MfSide side, uint32 number)
 	rating_matrix_block(member->matrix[side], number, &block);
 	if (als_solve_block(member->workspace, &member->side[side], &member->side[other],
 						spec->alpha0 > 0 ? member->gramian[other] : NULL,
-						&block, side == MF_USERS ? sums : NULL, Poll, NULL) != NUMERICS_OK)
+						&block, side == MF_USERS ? sums : NULL, crew_poll, NULL) != NUMERICS_OK)
 		pg_atomic_write_u32(&member->shared->diverged, 1);
 	if (side == MF_ITEMS)
 		sums->penalty = als_penalty(spec, &member->side[side], member->side[other].n, &block);
@@ -195,7 +171,27 @@ GramianPiece(CrewMember *member, MfSide side, uint32 number, uint32 parts)
 
 	memset(part, 0, sizeof(double) * square);
 	als_gramian(member->workspace, &member->side[side],
-				n * number / parts, n * (number + 1) / parts, part, Poll, NULL);
+				n * number / parts, n * (number + 1) / parts, part, crew_poll, NULL);
+}
+
+static uint32
+CountPieces(const CrewMember *member)
+{
+	const CrewShared *shared = member->shared;
+
+	switch (shared->stage)
+	{
+		case CREW_GRAMIAN:
+			return GramianParts(&shared->spec, member->side[shared->side].n);
+		case CREW_SOLVE:
+			return member->matrix[shared->side]->nblocks;
+		case CREW_DESCEND:
+		case CREW_STEP:
+			return epoch_pieces(member);
+		case CREW_DONE:
+			break;
+	}
+	return 0;
 }
 
 /* Pieces of the present stage, until none is left. */
@@ -203,21 +199,19 @@ static void
 WorkStage(CrewMember *member)
 {
 	CrewShared *shared = member->shared;
-	MfSide		side = shared->side;
-	uint32		pieces;
+	uint32		pieces = CountPieces(member);
 	uint32		number;
-
-	pieces = shared->stage == CREW_SOLVE ? member->matrix[side]->nblocks :
-		GramianParts(&shared->spec, member->side[side].n);
 
 	while ((number = pg_atomic_fetch_add_u32(&shared->next, 1)) < pieces &&
 		   pg_atomic_read_u32(&shared->diverged) == 0)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (shared->stage == CREW_SOLVE)
-			SolvePiece(member, side, number);
+			SolvePiece(member, shared->side, number);
+		else if (shared->stage == CREW_GRAMIAN)
+			GramianPiece(member, shared->side, number, pieces);
 		else
-			GramianPiece(member, side, number, pieces);
+			epoch_piece(member, number);
 	}
 }
 
@@ -242,6 +236,7 @@ void
 factor_train_worker(dsm_segment *seg, shm_toc *toc)
 {
 	CrewShared *shared = shm_toc_lookup(toc, CREW_KEY_SHARED, false);
+	const SgdSpec *sgd = shared->stochastic ? &shared->epoch.sgd : NULL;
 	CrewMember	member = {.shared = shared};
 	RatingMatrix matrix[2];
 	BigArray	state;
@@ -262,8 +257,10 @@ factor_train_worker(dsm_segment *seg, shm_toc *toc)
 		member.matrix[side] = &matrix[side];
 	}
 	bigarray_attach(&state, shared->state, shared->state_size);
-	StateLayout(&member, &shared->spec, state.data);
+	StateLayout(&member, &shared->spec, sgd, state.data);
 	member.workspace = MakeWorkspace(&shared->spec);
+	if (sgd != NULL)
+		epoch_member_init(&member, &shared->spec, sgd);
 
 	phase = BarrierAttach(&shared->barrier);
 	for (;;)
@@ -288,10 +285,14 @@ factor_train_worker(dsm_segment *seg, shm_toc *toc)
 /* ---- The leader ---- */
 
 static void
-InitShared(CrewShared *shared, const AlsSpec *spec)
+InitShared(CrewShared *shared, const CrewMember *member, const AlsSpec *spec,
+		   const SgdSpec *sgd, int epochs)
 {
 	memset(shared, 0, sizeof(*shared));
 	shared->spec = *spec;
+	shared->stochastic = sgd != NULL;
+	if (sgd != NULL)
+		epoch_shared_init(&shared->epoch, member, sgd, epochs);
 	shared->fileset = DSM_HANDLE_INVALID;
 	BarrierInit(&shared->barrier, 0);
 	BarrierAttach(&shared->barrier);
@@ -300,7 +301,8 @@ InitShared(CrewShared *shared, const AlsSpec *spec)
 }
 
 static void
-Launch(Crew *crew, const AlsSpec *spec, int workers, dsm_segment *fileset_segment)
+Launch(Crew *crew, const AlsSpec *spec, const SgdSpec *sgd, int epochs, int workers,
+	   dsm_segment *fileset_segment)
 {
 	ParallelContext *parallel;
 	CrewShared *shared;
@@ -312,7 +314,7 @@ Launch(Crew *crew, const AlsSpec *spec, int workers, dsm_segment *fileset_segmen
 	InitializeParallelDSM(parallel);
 
 	shared = shm_toc_allocate(parallel->toc, sizeof(CrewShared));
-	InitShared(shared, spec);
+	InitShared(shared, &crew->member, spec, sgd, epochs);
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		rating_matrix_describe(crew->member.matrix[side], side, &shared->matrix[side]);
 	shared->state = dsm_segment_handle(crew->state.segment);
@@ -348,8 +350,9 @@ RoomForContext(void)
 }
 
 Crew *
-crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
-		   SharedFileSet *fileset, dsm_segment *fileset_segment)
+crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
+		   RatingSet *ratings, int workers, SharedFileSet *fileset,
+		   dsm_segment *fileset_segment)
 {
 	Crew	   *crew = palloc0(sizeof(Crew));
 	Size		size;
@@ -359,14 +362,16 @@ crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		crew->member.matrix[side] = &ratings->by[side];
 
-	size = StateLayout(&crew->member, spec, NULL);
+	size = StateLayout(&crew->member, spec, sgd, NULL);
 	shared = bigarray_alloc(&crew->state, size, workers > 0 && ratings->shared,
 							CurrentMemoryContext);
-	StateLayout(&crew->member, spec, crew->state.data);
+	StateLayout(&crew->member, spec, sgd, crew->state.data);
 	crew->member.workspace = MakeWorkspace(spec);
+	if (sgd != NULL)
+		epoch_member_init(&crew->member, spec, sgd);
 
 	if (workers > 0 && shared && ratings->shared && RoomForContext())
-		Launch(crew, spec, workers, fileset_segment);
+		Launch(crew, spec, sgd, epochs, workers, fileset_segment);
 	else
 	{
 		if (workers > 0)
@@ -375,7 +380,7 @@ crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
 					 errdetail("There is not enough dynamic shared memory for the ratings and the factors."),
 					 errhint("On Linux, enlarge /dev/shm; in a container, set its shared memory size.")));
 		crew->member.shared = palloc(sizeof(CrewShared));
-		InitShared(crew->member.shared, spec);
+		InitShared(crew->member.shared, &crew->member, spec, sgd, epochs);
 	}
 	return crew;
 }
@@ -417,11 +422,86 @@ crew_run(Crew *crew, CrewStage stage, MfSide side)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("the training diverged"),
+				 shared->stochastic ?
+				 errdetail("The loss is no longer a finite number.") :
 				 errdetail("The vectors of some %s could not be solved for.",
 						   side == MF_USERS ? "users" : "items"),
+				 shared->stochastic ?
+				 errhint("Try a smaller learning_rate, or a larger batch_size.") :
 				 errhint("Try a larger regularization, or ratings on a smaller scale.")));
 	if (stage == CREW_GRAMIAN)
 		AddGramianParts(&crew->member, side);
+}
+
+void
+crew_prepare_epochs(Crew *crew)
+{
+	epoch_sides_init(&crew->member, &crew->member.shared->spec);
+}
+
+static void
+RunGramians(Crew *crew)
+{
+	crew_run(crew, CREW_GRAMIAN, MF_USERS);
+	crew_run(crew, CREW_GRAMIAN, MF_ITEMS);
+}
+
+SgdSums
+crew_run_epoch(Crew *crew, int epoch)
+{
+	CrewShared *shared = crew->member.shared;
+	EpochShared *plan = &shared->epoch;
+	EpochMember *member = &crew->member.epoch;
+	bool		full = plan->sgd.batch_size == 0;
+	bool		gramians = shared->spec.alpha0 > 0;
+	SgdSums		total = {0};
+
+	plan->epoch = epoch;
+	sampling_deal(sampling_key(plan->sgd.seed, epoch), member->side[MF_ITEMS].n,
+				  plan->nblocks, member->members, member->start, member->group_of,
+				  crew_poll, NULL);
+	for (plan->stratum = 0; plan->stratum < plan->nblocks; plan->stratum++)
+	{
+		if (gramians && !full)
+			RunGramians(crew);
+		crew_run(crew, CREW_DESCEND, MF_USERS);
+	}
+	if (full)
+	{
+		if (gramians)
+			RunGramians(crew);
+		crew_run(crew, CREW_STEP, MF_USERS);
+		crew_run(crew, CREW_STEP, MF_ITEMS);
+	}
+	if (gramians)
+		RunGramians(crew);
+
+	for (uint32 k = 0; k < plan->nblocks * plan->nblocks; k++)
+	{
+		total.loss += member->sums[k].loss;
+		total.weight += member->sums[k].weight;
+	}
+	return total;
+}
+
+double
+crew_epoch_penalty(Crew *crew)
+{
+	double		sum = 0;
+
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		const SgdSide *rows = &crew->member.epoch.side[side];
+		const uint64 *offset = crew->member.matrix[side]->offset.data;
+
+		for (Size from = 0; from < rows->n; from += PENALTY_ROWS)
+		{
+			CHECK_FOR_INTERRUPTS();
+			sum += sgd_penalty(&crew->member.shared->spec, rows, offset, from,
+							   Min(from + PENALTY_ROWS, rows->n));
+		}
+	}
+	return sum;
 }
 
 AlsSide *

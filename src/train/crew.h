@@ -21,12 +21,15 @@
 
 #include "factor.h"
 #include "numerics/als.h"
+#include "numerics/sgd.h"
 #include "train/ratings.h"
 
 typedef enum CrewStage
 {
 	CREW_GRAMIAN,				/* of a side, from its vectors */
 	CREW_SOLVE,					/* a side's vectors, from the other side's */
+	CREW_DESCEND,				/* the blocks of a stratum of an epoch */
+	CREW_STEP,					/* a side moved by the gradients of an epoch */
 	CREW_DONE					/* go home */
 } CrewStage;
 
@@ -37,8 +40,10 @@ typedef struct Crew Crew;
  * there is no shared memory or no worker to be had, this process works alone,
  * says so in a NOTICE, and the result is the same. `fileset` is where ratings
  * that are in files lie, with the segment that holds it; both NULL if none.
+ * `sgd` is for a stochastic training of so many epochs, and NULL for ALS.
  */
-extern Crew *crew_begin(const AlsSpec *spec, RatingSet *ratings, int workers,
+extern Crew *crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
+						RatingSet *ratings, int workers,
 						SharedFileSet *fileset, dsm_segment *fileset_segment);
 
 /* Workers at work beside this process. */
@@ -60,6 +65,19 @@ extern AlsSums crew_sums(const Crew *crew, MfSide side);
 
 /* Loads OpenBLAS in this process, or errors with a hint. */
 extern void crew_load_blas(void);
+
+/*
+ * Runs an epoch (from 0) of a stochastic training, its strata one after the
+ * other, and returns its sums. With alpha0 > 0 the Gramians are formed on the
+ * way, and are those of the vectors at the end afterwards.
+ */
+extern SgdSums crew_run_epoch(Crew *crew, int epoch);
+
+/* The penalties of a stochastic training's vectors as they are. */
+extern double crew_epoch_penalty(Crew *crew);
+
+/* Fills what a stochastic training needs beside the sides' first vectors. */
+extern void crew_prepare_epochs(Crew *crew);
 
 /* Sends the workers home; the arrays stay. */
 extern void crew_end(Crew *crew);

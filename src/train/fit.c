@@ -1,17 +1,10 @@
 /*
- * fit.c: the iterations of a training by alternating least squares.
+ * fit.c: the iterations of a training, whichever solver makes them.
  *
- * The users' first vectors are random, each from the seed and its id. An
- * iteration solves the items given the users, then the users given the items:
- * the users last, so that folding in a user's own ratings later gives the
- * stored vector. With unobserved pairs weighed (alpha0 > 0) each half needs
- * the Gramian of the side that is fixed, and the objective both:
- *
- *	 G_users; repeat { items; G_items; users; G_users; error and objective }
- *
- * The training error is the root of the weighted mean square,
- * sqrt(sum c (r - rhat)^2 / sum c) over the observed pairs; for explicit
- * feedback that is the RMSE.
+ * Where pairs are held out, their loss is taken after each iteration, and the
+ * vectors of the best iteration so far are kept: they are what is stored in the
+ * end. With `patience` the training ends when so many iterations in a row were
+ * no better.
  */
 #include "postgres.h"
 
@@ -19,10 +12,23 @@
 
 #include "miscadmin.h"
 #include "storage/shmem.h"
+#include "utils/memutils.h"
 
 #include "train/fit.h"
 #include "train/progress.h"
-#include "train/warm.h"
+
+/* By SolverKind. */
+static const Solver *const solvers[] = {&solver_als, &solver_sgd};
+
+/* Bytes to copy between two looks for interrupts. */
+#define COPY_STRIDE ((Size) 16 * 1024 * 1024)
+
+/* The vectors and biases of the best iteration. */
+typedef struct Best
+{
+	float	   *factors[2];
+	float	   *bias[2];
+} Best;
 
 double
 fit_seconds(const Fit *fit)
@@ -34,57 +40,112 @@ fit_seconds(const Fit *fit)
 	return INSTR_TIME_GET_DOUBLE(now);
 }
 
-static void
-InitUsers(const TrainOptions *options, const IdSet *users, AlsSide *side)
+void
+fit_first_vectors(const TrainOptions *options, const RatingSet *ratings,
+				  MfSide which, Crew *crew)
 {
+	const IdSet *ids = &ratings->ids[which];
+	AlsSide    *side = crew_side(crew, which);
 	size_t		stride = als_stride(options->spec.factors);
+	double		scale = options->sgd.init_std * sqrt(options->spec.factors);
+	uint64		seed = (uint64) options->seed;
 
-	for (uint32 u = 0; u < users->n; u++)
+	/* A user and an item of one name shall not start as one. */
+	if (which == MF_ITEMS)
+		seed = sampling_key(seed, MF_ITEMS);
+	for (uint32 row = 0; row < ids->n; row++)
 	{
-		if (u % 64 == 0)
+		if (row % 64 == 0)
 			CHECK_FOR_INTERRUPTS();
-		als_init_row(&options->spec, (uint64) options->seed, users->hash[u],
-					 FIT_INITIAL_SCALE, side->factors + u * stride);
+		als_init_row(&options->spec, seed, ids->hash[row], scale,
+					 side->factors + row * stride);
 	}
 }
 
-/* The error and the objective as they stand after the users' half. */
-static void
-Measure(const AlsSpec *spec, Crew *crew, ModelIteration *iteration)
-{
-	AlsSums		users = crew_sums(crew, MF_USERS);
-	AlsSums		items = crew_sums(crew, MF_ITEMS);
+/* ---- The best iteration ---- */
 
-	iteration->error = users.weight > 0 ?
-		sqrt(users.weighted_squares / users.weight) : 0;
-	iteration->loss = users.weighted_squares + users.penalty + items.penalty;
-	if (spec->alpha0 > 0)
-		iteration->loss += spec->alpha0 *
-			als_allpairs(crew_gramian(crew, MF_USERS), crew_gramian(crew, MF_ITEMS),
-						 spec->factors);
+static void
+CopyFloats(float *to, const float *from, Size n)
+{
+	const char *source = (const char *) from;
+	char	   *target = (char *) to;
+	Size		size = n * sizeof(float);
+
+	for (Size done = 0; done < size; done += COPY_STRIDE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memcpy(target + done, source + done, Min(COPY_STRIDE, size - done));
+	}
+}
+
+static void
+KeepBest(Best *best, const TrainOptions *options, Crew *crew)
+{
+	size_t		stride = als_stride(options->spec.factors);
+
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+	{
+		const AlsSide *side = crew_side(crew, which);
+
+		if (best->factors[which] == NULL)
+		{
+			best->factors[which] =
+				MemoryContextAllocHuge(CurrentMemoryContext,
+									   mul_size(mul_size(side->n, stride), sizeof(float)));
+			best->bias[which] = MemoryContextAllocHuge(CurrentMemoryContext,
+													   mul_size(side->n, sizeof(float)));
+		}
+		CopyFloats(best->factors[which], side->factors, side->n * stride);
+		CopyFloats(best->bias[which], side->bias, side->n);
+	}
+}
+
+static void
+RestoreBest(const Best *best, const TrainOptions *options, Crew *crew)
+{
+	size_t		stride = als_stride(options->spec.factors);
+
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+	{
+		AlsSide    *side = crew_side(crew, which);
+
+		CopyFloats(side->factors, best->factors[which], side->n * stride);
+		CopyFloats(side->bias, best->bias[which], side->n);
+		if (options->spec.alpha0 > 0)
+			crew_run(crew, CREW_GRAMIAN, which);
+	}
+}
+
+/* ---- Iterations ---- */
+
+static void
+CheckFinite(const TrainOptions *options, const ModelIteration *iteration)
+{
 	if (!isfinite(iteration->error) || !isfinite(iteration->loss))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("the training diverged in iteration %d", iteration->iteration),
+				 options->solver == SOLVER_SGD ?
+				 errhint("Try a smaller learning_rate, or a larger batch_size.") :
 				 errhint("Try a larger regularization, or ratings on a smaller scale.")));
 }
 
 static void
-RunIteration(const TrainOptions *options, Crew *crew, ModelIteration *iteration)
+Report(const TrainOptions *options, const RatingSet *ratings,
+	   const ModelIteration *iteration)
 {
-	bool		gramians = options->spec.alpha0 > 0;
-
-	progress_report("iteration %d of %d, items", iteration->iteration, options->iterations);
-	crew_run(crew, CREW_SOLVE, MF_ITEMS);
-	if (gramians)
-		crew_run(crew, CREW_GRAMIAN, MF_ITEMS);
-
-	progress_report("iteration %d of %d, users", iteration->iteration, options->iterations);
-	crew_run(crew, CREW_SOLVE, MF_USERS);
-	if (gramians)
-		crew_run(crew, CREW_GRAMIAN, MF_USERS);
-
-	Measure(&options->spec, crew, iteration);
+	if (!options->verbose)
+		return;
+	if (ratings->nheld > 0)
+		ereport(NOTICE,
+				(errmsg("iteration %d of %d: error %.6g, held out %.6g, %.1f s",
+						iteration->iteration, options->iterations, iteration->error,
+						iteration->held_out_loss, iteration->seconds)));
+	else
+		ereport(NOTICE,
+				(errmsg("iteration %d of %d: error %.6g, %.1f s",
+						iteration->iteration, options->iterations,
+						iteration->error, iteration->seconds)));
 }
 
 /* Has the objective ceased to fall by more than the tolerance? */
@@ -99,28 +160,44 @@ HasSettled(const TrainOptions *options, const ModelIteration *before,
 void
 fit_run(Fit *fit, const TrainOptions *options, const RatingSet *ratings, Crew *crew)
 {
+	const Solver *solver = solvers[options->solver];
+	Best		best = {0};
+
 	fit->history = palloc0(mul_size(options->iterations, sizeof(ModelIteration)));
+	solver->prepare(options, ratings, crew);
 
-	InitUsers(options, &ratings->ids[MF_USERS], crew_side(crew, MF_USERS));
-	if (options->warm != NULL)
-		warm_users(options->warm, &ratings->ids[MF_USERS], crew_side(crew, MF_USERS));
-	if (options->spec.alpha0 > 0)
-		crew_run(crew, CREW_GRAMIAN, MF_USERS);
-
-	for (int k = 0; k < options->iterations; k++)
+	for (int k = 1; k <= options->iterations; k++)
 	{
-		ModelIteration *iteration = &fit->history[k];
+		ModelIteration *iteration = &fit->history[k - 1];
 
-		iteration->iteration = k + 1;
-		RunIteration(options, crew, iteration);
+		iteration->iteration = k;
+		solver->iterate(options, crew, iteration);
+		CheckFinite(options, iteration);
+		iteration->held_out_loss = ratings->nheld == 0 ? NAN :
+			heldout_loss(options, ratings, crew);
 		iteration->seconds = fit_seconds(fit);
-		fit->iterations = k + 1;
+		fit->iterations = k;
+		Report(options, ratings, iteration);
+
+		if (ratings->nheld == 0)
+			fit->best = k;
+		else if (k == 1 ||
+				 iteration->held_out_loss < fit->history[fit->best - 1].held_out_loss)
+		{
+			fit->best = k;
+			KeepBest(&best, options, crew);
+		}
+		else if (options->patience > 0 && k - fit->best >= options->patience)
+			break;
+		if (k > 1 && HasSettled(options, &fit->history[k - 2], iteration))
+			break;
+	}
+	if (fit->best < fit->iterations)
+	{
+		RestoreBest(&best, options, crew);
 		if (options->verbose)
 			ereport(NOTICE,
-					(errmsg("iteration %d of %d: error %.6g, %.1f s",
-							iteration->iteration, options->iterations,
-							iteration->error, iteration->seconds)));
-		if (k > 0 && HasSettled(options, &fit->history[k - 1], iteration))
-			break;
+					(errmsg("iteration %d of %d was the best on the pairs held out",
+							fit->best, fit->iterations)));
 	}
 }

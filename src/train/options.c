@@ -10,6 +10,8 @@
  *	 solution's shape. The default lambda is a constant times the standard
  *	 deviation of the ratings. (lambda_b needs nothing: biases grow by s, their
  *	 squares by s^2.)
+ *	 Behind a sigmoid scaled to a range the vectors have no scale, so lambda has
+ *	 to grow by s^2.
  * - implicit: only the weights' proportion to alpha0 and lambda matters, so the
  *	 default alpha makes the mean weight one.
  *
@@ -25,20 +27,20 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "train/arguments.h"
 #include "train/options.h"
-
-/* The places of mf_train's arguments. */
-enum
-{
-	ARG_RATINGS, ARG_USER_COL, ARG_ITEM_COL, ARG_RATING_COL, ARG_MODEL,
-	ARG_FEEDBACK, ARG_FACTORS, ARG_ITERATIONS, ARG_REGULARIZATION,
-	ARG_REG_EXPONENT, ARG_BIAS_REGULARIZATION, ARG_ALPHA,
-	ARG_UNOBSERVED_WEIGHT, ARG_SEED, ARG_VERBOSE, ARG_INDEX
-};
 
 #define MAX_WEIGHT 1e9
 
 /* Defaults: see doc/defaults.md for how they were chosen. */
+/*
+ * The mean length of the first vectors of alternating least squares. Small
+ * ones would start beside the saddle at zero, where regularization holds
+ * explicit feedback for several iterations.
+ */
+#define INITIAL_LENGTH 1.0
+#define MAX_INIT_STD 1000
+
 #define EXPLICIT_FACTORS 32
 #define EXPLICIT_ITERATIONS 15
 #define EXPLICIT_REGULARIZATION 1.25
@@ -51,95 +53,36 @@ enum
 #define IMPLICIT_UNOBSERVED_SHARE 5.0	/* alpha0 is this times the density ... */
 #define IMPLICIT_UNOBSERVED_MAX 1.0 /* ... but no more than an observed pair */
 
-static const char *
-NameArgument(FunctionCallInfo fcinfo, int arg, const char *option)
-{
-	if (PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", option)));
-	return pstrdup(NameStr(*PG_GETARG_NAME(arg)));
-}
-
-static int
-IntArgument(FunctionCallInfo fcinfo, int arg, const char *option,
-			int fallback, int max)
-{
-	int			value;
-
-	if (PG_ARGISNULL(arg))
-		return fallback;
-	value = PG_GETARG_INT32(arg);
-	if (value < 1 || value > max)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is %d, outside its range of 1 to %d",
-						option, value, max)));
-	return value;
-}
-
-static double
-RealArgument(FunctionCallInfo fcinfo, int arg, const char *option,
-			 double fallback, double min, double max)
-{
-	double		value;
-
-	if (PG_ARGISNULL(arg))
-		return fallback;
-	value = PG_GETARG_FLOAT8(arg);
-	if (!(value >= min && value <= max))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is %g, outside its range of %g to %g",
-						option, value, min, max)));
-	return value;
-}
-
-static void
-RefuseArgument(FunctionCallInfo fcinfo, int arg, const char *option,
-			   const char *feedback)
-{
-	if (!PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s does not apply to %s feedback", option, feedback)));
-}
-
-/* feedback => 'explicit' or 'implicit': returns whether it is implicit. */
-static bool
-ReadFeedback(FunctionCallInfo fcinfo)
-{
-	char	   *feedback;
-
-	if (PG_ARGISNULL(ARG_FEEDBACK))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("feedback must not be null")));
-	feedback = text_to_cstring(PG_GETARG_TEXT_PP(ARG_FEEDBACK));
-	if (strcmp(feedback, "implicit") == 0)
-		return true;
-	if (strcmp(feedback, "explicit") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unrecognized feedback \"%s\"", feedback),
-				 errhint("Feedback is 'explicit' (ratings that people gave) or "
-						 "'implicit' (what they did).")));
-	return false;
-}
-
 static void
 ReadSource(FunctionCallInfo fcinfo, RatingSource *source)
 {
-	if (PG_ARGISNULL(ARG_RATINGS))
+	if (!arg_given(fcinfo, ARG_RATINGS))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("ratings must not be null")));
 	source->relid = PG_GETARG_OID(ARG_RATINGS);
-	source->user_col = NameArgument(fcinfo, ARG_USER_COL, "user_col");
-	source->item_col = NameArgument(fcinfo, ARG_ITEM_COL, "item_col");
-	source->rating_col = PG_ARGISNULL(ARG_RATING_COL) ? NULL :
-		pstrdup(NameStr(*PG_GETARG_NAME(ARG_RATING_COL)));
-	source->implicit = ReadFeedback(fcinfo);
+	source->user_col = arg_name(fcinfo, ARG_USER_COL);
+	source->item_col = arg_name(fcinfo, ARG_ITEM_COL);
+	source->rating_col = arg_given(fcinfo, ARG_RATING_COL) ?
+		arg_name(fcinfo, ARG_RATING_COL) : NULL;
+}
+
+/* gravity, or unobserved_weight: two scales of the same term. */
+static void
+ReadAllPairs(FunctionCallInfo fcinfo, TrainOptions *options)
+{
+	AlsSpec    *spec = &options->spec;
+
+	if (arg_given(fcinfo, ARG_GRAVITY) && arg_given(fcinfo, ARG_UNOBSERVED_WEIGHT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("gravity and unobserved_weight exclude each other"),
+				 errdetail("Both weigh the squares of all pairs' products: "
+						   "unobserved_weight is gravity times ratings over (users times items).")));
+	spec->alpha0 = arg_real(fcinfo, ARG_UNOBSERVED_WEIGHT, 0, 0, MAX_WEIGHT);
+	options->scale_unobserved = arg_given(fcinfo, ARG_GRAVITY);
+	options->unobserved_share = arg_real(fcinfo, ARG_GRAVITY, 0, 0, MAX_WEIGHT);
+	options->unobserved_max = MAX_WEIGHT;
 }
 
 static void
@@ -147,22 +90,12 @@ ReadExplicit(FunctionCallInfo fcinfo, TrainOptions *options)
 {
 	AlsSpec    *spec = &options->spec;
 
-	RefuseArgument(fcinfo, ARG_ALPHA, "alpha", "explicit");
-	RefuseArgument(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight", "explicit");
-	spec->biased = true;
+	arg_refuse(fcinfo, ARG_ALPHA, "explicit feedback");
+	arg_refuse(fcinfo, ARG_UNOBSERVED_WEIGHT, "explicit feedback");
+	spec->biased = arg_bool(fcinfo, ARG_BIAS, true);
 	spec->alpha = 1;
-	spec->factors = IntArgument(fcinfo, ARG_FACTORS, "factors",
-								EXPLICIT_FACTORS, ALS_MAX_FACTORS);
-	options->iterations = IntArgument(fcinfo, ARG_ITERATIONS, "iterations",
-									  EXPLICIT_ITERATIONS, TRAIN_MAX_ITERATIONS);
-	spec->regularization = RealArgument(fcinfo, ARG_REGULARIZATION, "regularization",
-										EXPLICIT_REGULARIZATION, 0, MAX_WEIGHT);
-	options->scale_regularization = PG_ARGISNULL(ARG_REGULARIZATION);
-	spec->reg_exponent = RealArgument(fcinfo, ARG_REG_EXPONENT, "reg_exponent",
-									  EXPLICIT_REG_EXPONENT, 0, 1);
-	spec->bias_regularization =
-		RealArgument(fcinfo, ARG_BIAS_REGULARIZATION, "bias_regularization",
-					 EXPLICIT_BIAS_REGULARIZATION, 0, MAX_WEIGHT);
+	options->center = arg_bool(fcinfo, ARG_CENTER, true);
+	spec->factors = arg_int(fcinfo, ARG_FACTORS, EXPLICIT_FACTORS, 1, ALS_MAX_FACTORS);
 }
 
 static void
@@ -170,21 +103,45 @@ ReadImplicit(FunctionCallInfo fcinfo, TrainOptions *options)
 {
 	AlsSpec    *spec = &options->spec;
 
-	RefuseArgument(fcinfo, ARG_BIAS_REGULARIZATION, "bias_regularization", "implicit");
+	arg_refuse(fcinfo, ARG_CENTER, "implicit feedback");
 	spec->implicit = true;
-	spec->factors = IntArgument(fcinfo, ARG_FACTORS, "factors",
-								IMPLICIT_FACTORS, ALS_MAX_FACTORS);
-	options->iterations = IntArgument(fcinfo, ARG_ITERATIONS, "iterations",
-									  IMPLICIT_ITERATIONS, TRAIN_MAX_ITERATIONS);
-	spec->regularization = RealArgument(fcinfo, ARG_REGULARIZATION, "regularization",
-										IMPLICIT_REGULARIZATION, 0, MAX_WEIGHT);
-	spec->reg_exponent = RealArgument(fcinfo, ARG_REG_EXPONENT, "reg_exponent",
-									  IMPLICIT_REG_EXPONENT, 0, 1);
-	spec->alpha = RealArgument(fcinfo, ARG_ALPHA, "alpha", 1, 0, MAX_WEIGHT);
-	options->scale_alpha = PG_ARGISNULL(ARG_ALPHA);
-	spec->alpha0 = RealArgument(fcinfo, ARG_UNOBSERVED_WEIGHT, "unobserved_weight",
-								0, 0, MAX_WEIGHT);
-	options->scale_unobserved = PG_ARGISNULL(ARG_UNOBSERVED_WEIGHT);
+	spec->biased = arg_bool(fcinfo, ARG_BIAS, false);
+	if (spec->biased && options->sgd.loss.kind == LOSS_SQUARED)
+		arg_refuse(fcinfo, ARG_BIAS, "implicit feedback with loss \"squared\"");
+	spec->factors = arg_int(fcinfo, ARG_FACTORS, IMPLICIT_FACTORS, 1, ALS_MAX_FACTORS);
+	spec->alpha = arg_real(fcinfo, ARG_ALPHA, 1, 0, MAX_WEIGHT);
+}
+
+/* What is particular to alternating least squares: mostly defaults. */
+static void
+ReadAls(FunctionCallInfo fcinfo, TrainOptions *options)
+{
+	AlsSpec    *spec = &options->spec;
+	bool		implicit = spec->implicit;
+
+	options->iterations = arg_int(fcinfo, ARG_ITERATIONS,
+								  implicit ? IMPLICIT_ITERATIONS : EXPLICIT_ITERATIONS,
+								  1, TRAIN_MAX_ITERATIONS);
+	spec->regularization = arg_real(fcinfo, ARG_REGULARIZATION,
+									implicit ? IMPLICIT_REGULARIZATION :
+									EXPLICIT_REGULARIZATION, 0, MAX_WEIGHT);
+	spec->reg_exponent = arg_real(fcinfo, ARG_REG_EXPONENT,
+								  implicit ? IMPLICIT_REG_EXPONENT :
+								  EXPLICIT_REG_EXPONENT, 0, 1);
+	options->scale_regularization = !implicit && !arg_given(fcinfo, ARG_REGULARIZATION);
+	options->scale_alpha = implicit && !arg_given(fcinfo, ARG_ALPHA);
+	if (spec->biased)
+		spec->bias_regularization = arg_real(fcinfo, ARG_BIAS_REGULARIZATION,
+											 EXPLICIT_BIAS_REGULARIZATION, 0, MAX_WEIGHT);
+	if (implicit && !arg_given(fcinfo, ARG_UNOBSERVED_WEIGHT) &&
+		!arg_given(fcinfo, ARG_GRAVITY))
+	{
+		options->scale_unobserved = true;
+		options->unobserved_share = IMPLICIT_UNOBSERVED_SHARE;
+		options->unobserved_max = IMPLICIT_UNOBSERVED_MAX;
+	}
+	options->sgd.init_std = arg_real(fcinfo, ARG_INIT_STD,
+									 INITIAL_LENGTH / sqrt(spec->factors), 0, MAX_INIT_STD);
 }
 
 void
@@ -192,12 +149,23 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 {
 	memset(options, 0, sizeof(*options));
 	options->tolerance = -1;
+	memset(source, 0, sizeof(*source));
 	ReadSource(fcinfo, source);
+	options_read_kind(fcinfo, source, options);
 
 	if (source->implicit)
 		ReadImplicit(fcinfo, options);
 	else
 		ReadExplicit(fcinfo, options);
+	if (!options->spec.biased)
+		arg_refuse(fcinfo, ARG_BIAS_REGULARIZATION,
+				   source->implicit ? "implicit feedback" : "a model without biases");
+	ReadAllPairs(fcinfo, options);
+	if (options->solver == SOLVER_ALS)
+		ReadAls(fcinfo, options);
+	options_read_sgd(fcinfo, source, options);
+	options_read_selection(fcinfo, source, options);
+	options->given = arg_options_json(fcinfo);
 
 	options->seed = PG_ARGISNULL(ARG_SEED) ? 0 : PG_GETARG_INT64(ARG_SEED);
 	options->verbose = PG_ARGISNULL(ARG_VERBOSE) || PG_GETARG_BOOL(ARG_VERBOSE);
@@ -227,6 +195,9 @@ options_repeat(const Model *model, TrainOptions *options)
 	options->model = quote_qualified_identifier(model->schema_name, model->name);
 	options->seed = record->seed;
 	options->warm = model;
+	options->solver = SOLVER_ALS;
+	options->center = true;
+	options->sgd.init_std = INITIAL_LENGTH / sqrt(record->factors);
 	spec->factors = record->factors;
 	spec->implicit = record->implicit;
 	spec->biased = record->biased;
@@ -243,15 +214,17 @@ options_resolve(TrainOptions *options, const RatingSet *ratings)
 {
 	AlsSpec    *spec = &options->spec;
 
-	if (!spec->implicit)
-		spec->mean = ratings->mean;
+	if (options->center)
+		spec->mean = options->sgd.loss.linked || options->sgd.loss.kind == LOSS_LOGISTIC ?
+			loss_score(ratings->mean, options->sgd.loss.low, options->sgd.loss.high) :
+			ratings->mean;
 	if (options->scale_regularization)
 	{
 		double		variance = ratings->mean_square - ratings->mean * ratings->mean;
 
 		/* Ratings that are all the same leave nothing to regularize. */
 		if (variance > 1e-12 * ratings->mean_square)
-			spec->regularization *= sqrt(variance);
+			spec->regularization *= options->sgd.loss.linked ? variance : sqrt(variance);
 	}
 	if (options->scale_alpha && ratings->mean > 0)
 		spec->alpha = 1 / ratings->mean;
@@ -259,7 +232,7 @@ options_resolve(TrainOptions *options, const RatingSet *ratings)
 	{
 		double		all = (double) ratings->ids[MF_USERS].n * ratings->ids[MF_ITEMS].n;
 
-		spec->alpha0 = Min(IMPLICIT_UNOBSERVED_SHARE * ratings->pairs / all,
-						   IMPLICIT_UNOBSERVED_MAX);
+		spec->alpha0 = Min(options->unobserved_share * ratings->pairs / all,
+						   options->unobserved_max);
 	}
 }

@@ -47,14 +47,31 @@ extern void bigarray_free(BigArray *array);
 
 /* ---- Ratings ---- */
 
+typedef enum HoldoutKind
+{
+	HOLDOUT_NONE,
+	HOLDOUT_RANDOM,				/* pairs by a hash of their ids */
+	HOLDOUT_TIME				/* each user's last pairs */
+} HoldoutKind;
+
 typedef struct RatingSource
 {
 	Oid			relid;
 	const char *user_col;
 	const char *item_col;
 	const char *rating_col;		/* NULL: every row counts 1 */
+	const char *time_col;		/* NULL: none */
 	bool		implicit;		/* a pair's values are summed, not averaged;
 								 * negative ones are errors */
+
+	/* Which rows count, and which pairs of them. */
+	bool		has_min_rating;
+	double		min_rating;
+	const char *since;			/* of time_col's type; NULL: always */
+	int			min_ratings[2]; /* pairs that an id must have; 0: any */
+	HoldoutKind holdout;
+	double		holdout_fraction;
+	uint64		holdout_seed;
 } RatingSource;
 
 /* The ids of one side, sorted by their type's btree order. */
@@ -81,6 +98,13 @@ typedef struct RatingMatrix
 	Rating	   *buffer;			/* one block, when in a file */
 } RatingMatrix;
 
+/* A pair that is kept from the training, to measure it by. */
+typedef struct HeldPair
+{
+	uint32		row[2];			/* user, item */
+	float		value;
+} HeldPair;
+
 typedef struct RatingSet
 {
 	IdSet		ids[2];
@@ -90,6 +114,9 @@ typedef struct RatingSet
 	uint64		rows;			/* read */
 	uint64		skipped;		/* of them, for a NULL */
 	uint64		pairs;			/* distinct */
+	struct HeldPair *held;		/* held out, in the order of users and items */
+	uint64		nheld;
+	uint64		held_unknown;	/* held out, of ids without other pairs */
 	double		mean;			/* of the pairs' values, in sorted order */
 	double		mean_square;	/* of their squares */
 	double		min;

@@ -31,6 +31,7 @@
 #include "model/receive.h"
 #include "train/matrix.h"
 #include "train/progress.h"
+#include "train/select.h"
 #include "train/source.h"
 
 /* Rows between looks for interrupts, and between looks at the clock. */
@@ -64,6 +65,9 @@ typedef struct RatingReceiver
 	uint32		nbatch;			/* ratings whose ids have no code yet */
 	float		batch[ID_BATCH];
 	RawRatings	raw;
+	int			place_column;	/* of the places in time; 0: none */
+	float		place_batch[ID_BATCH];
+	RawRatings	places;			/* the same pairs with these as values */
 	uint64		rows;
 	uint64		skipped;
 	TimestampTz reported;
@@ -174,12 +178,27 @@ SpillList(RawRatings *raw)
 	}
 }
 
+/* Moves what is in memory of a list, and what comes, to its file. */
+static void
+MoveToFile(RatingReceiver *receiver, RawRatings *raw)
+{
+	if (raw->file != NULL)
+	{
+		SpillList(raw);
+		return;
+	}
+	raw->file = BufFileCreateTemp(false);
+	SpillList(raw);
+	triple_pool_free(&raw->pool);
+	triple_pool_init(&raw->pool, receiver->context);
+}
+
 /* Called when a chunk is full: is it time to go, or to go on, to a file? */
 static void
 MakeRoom(RatingReceiver *receiver)
 {
 	RawRatings *raw = &receiver->raw;
-	Size		need = raw->n * BYTES_PER_RATING +
+	Size		need = (raw->n + receiver->places.n) * BYTES_PER_RATING +
 		id_dict_memory(receiver->dict[MF_USERS]) +
 		id_dict_memory(receiver->dict[MF_ITEMS]);
 	MemoryContext oldcontext;
@@ -188,15 +207,9 @@ MakeRoom(RatingReceiver *receiver)
 		return;
 
 	oldcontext = MemoryContextSwitchTo(receiver->context);
-	if (raw->file == NULL)
-	{
-		raw->file = BufFileCreateTemp(false);
-		SpillList(raw);
-		triple_pool_free(&raw->pool);
-		triple_pool_init(&raw->pool, receiver->context);
-	}
-	else
-		SpillList(raw);
+	MoveToFile(receiver, raw);
+	if (receiver->place_column > 0)
+		MoveToFile(receiver, &receiver->places);
 	MemoryContextSwitchTo(oldcontext);
 }
 
@@ -227,6 +240,12 @@ TakeBatch(RatingReceiver *receiver)
 		triple_list_add(&raw->pool, &raw->list, user[k], item[k],
 						receiver->batch[k]);
 		raw->n++;
+		if (receiver->place_column > 0)
+		{
+			triple_list_add(&receiver->places.pool, &receiver->places.list,
+							user[k], item[k], receiver->place_batch[k]);
+			receiver->places.n++;
+		}
 	}
 	receiver->nbatch = 0;
 }
@@ -245,7 +264,8 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 
 	slot_getallattrs(slot);
 	if (slot->tts_isnull[0] || slot->tts_isnull[1] ||
-		(OidIsValid(receiver->rating_type) && slot->tts_isnull[2]))
+		(OidIsValid(receiver->rating_type) && slot->tts_isnull[2]) ||
+		(receiver->place_column > 0 && slot->tts_isnull[receiver->place_column]))
 	{
 		receiver->skipped++;
 		return true;
@@ -262,6 +282,9 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 
 	id_dict_put(receiver->dict[MF_USERS], slot->tts_values[0]);
 	id_dict_put(receiver->dict[MF_ITEMS], slot->tts_values[1]);
+	if (receiver->place_column > 0)
+		receiver->place_batch[receiver->nbatch] =
+			DatumGetFloat4(slot->tts_values[receiver->place_column]);
 	receiver->batch[receiver->nbatch++] = rating;
 	if (receiver->nbatch == ID_BATCH)
 		TakeBatch(receiver);
@@ -273,13 +296,17 @@ static void
 StartRatings(DestReceiver *self, int operation, TupleDesc desc)
 {
 	RatingReceiver *receiver = (RatingReceiver *) self;
-	Oid			expected[3];
+	Oid			expected[4];
+	int			n = 0;
 
-	expected[0] = receiver->key[MF_USERS].type;
-	expected[1] = receiver->key[MF_ITEMS].type;
-	expected[2] = receiver->rating_type;
+	expected[n++] = receiver->key[MF_USERS].type;
+	expected[n++] = receiver->key[MF_ITEMS].type;
+	if (OidIsValid(receiver->rating_type))
+		expected[n++] = receiver->rating_type;
+	if (receiver->place_column > 0)
+		expected[n++] = FLOAT4OID;
 	for (int i = 0; i < desc->natts; i++)
-		if (i >= 3 || getBaseType(TupleDescAttr(desc, i)->atttypid) != expected[i])
+		if (i >= n || getBaseType(TupleDescAttr(desc, i)->atttypid) != expected[i])
 			elog(ERROR, "unexpected column %d of the ratings", i + 1);
 }
 
@@ -299,6 +326,9 @@ InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 		receiver->dict[side] = id_dict_create(&receiver->key[side],
 											  CurrentMemoryContext);
 	triple_pool_init(&receiver->raw.pool, CurrentMemoryContext);
+	triple_pool_init(&receiver->places.pool, CurrentMemoryContext);
+	if (source->holdout == HOLDOUT_TIME)
+		receiver->place_column = source->rating_col != NULL ? 3 : 2;
 	receiver->reported = GetCurrentTimestamp();
 	receiver->numerics = palloc0(NUMERIC_CACHE * sizeof(NumericCacheEntry));
 }
@@ -336,6 +366,45 @@ ReportNoRatings(const RatingReceiver *receiver)
 					   (unsigned long long) receiver->skipped)));
 }
 
+/*
+ * The pairs in matrices that no worker has to see, then what of them training
+ * gets in those that workers shall see.
+ */
+static RatingSet *
+ReadSelected(RatingReceiver *receiver, const MatrixSpec *spec, RatingSet *all)
+{
+	MatrixSpec	first = *spec;
+	MatrixSpec	second = *spec;
+	RatingSource averaging = *spec->source;
+	RatingSet	places = {0};
+	RatingSet  *set;
+
+	first.shared = false;
+	matrices_build(&first, &receiver->raw, all);
+	if (receiver->place_column > 0)
+	{
+		/* A pair that was rated twice counts as of the time between. */
+		averaging.implicit = false;
+		first.source = &averaging;
+		if (receiver->places.file != NULL)
+			SpillList(&receiver->places);
+		for (int side = 0; side < 2; side++)
+		{
+			places.ids[side].key = all->ids[side].key;
+			places.ids[side].n = all->ids[side].n;
+		}
+		matrices_build(&first, &receiver->places, &places);
+	}
+	set = ratings_select(&second, all,
+						 receiver->place_column > 0 ? &places.by[MF_USERS] : NULL);
+	if (receiver->place_column > 0)
+	{
+		ratings_free(&places);
+		triple_pool_init(&receiver->places.pool, receiver->context);
+	}
+	return set;
+}
+
 RatingSet *
 ratings_read(const RatingSource *source, bool want_shared,
 			 SharedFileSet *fileset)
@@ -368,7 +437,11 @@ ratings_read(const RatingSource *source, bool want_shared,
 	spec.shared = want_shared && (!spec.in_file || fileset != NULL);
 	spec.fileset = fileset;
 	spec.memory = receiver.memory;
-	matrices_build(&spec, &receiver.raw, set);
+	if (selection_wanted(source))
+		set = ReadSelected(&receiver, &spec, set);
+	else
+		matrices_build(&spec, &receiver.raw, set);
+	triple_pool_free(&receiver.places.pool);
 
 	for (int side = 0; side < 2; side++)
 	{

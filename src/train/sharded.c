@@ -50,6 +50,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -62,6 +63,7 @@
 #include "train/options.h"
 #include "train/progress.h"
 #include "train/ratings.h"
+#include "train/arguments.h"
 #include "train/train.h"
 
 PG_FUNCTION_INFO_V1(mf_train_sharded);
@@ -72,7 +74,6 @@ enum
 	ARG_BY_USER, ARG_BY_ITEM, ARG_USER_COPIES, ARG_ITEM_COPIES, ARG_REST
 };
 
-#define TRAIN_NARGS 16
 
 /* Vectors that one INSERT writes into a copy. */
 #define INSERT_ROWS 500
@@ -147,13 +148,15 @@ ReadCopies(FunctionCallInfo fcinfo, int arg, const char *name, ShardedSide *side
 static void
 ReadOptions(FunctionCallInfo fcinfo, Sharded *sharded)
 {
-	LOCAL_FCINFO(train, TRAIN_NARGS);
+	LOCAL_FCINFO(train, TRAIN_ARGS);
 
-	InitFunctionCallInfoData(*train, fcinfo->flinfo, TRAIN_NARGS,
+	InitFunctionCallInfoData(*train, fcinfo->flinfo, TRAIN_ARGS,
 							 fcinfo->fncollation, NULL, NULL);
-	train->args[0] = fcinfo->args[ARG_BY_USER];
-	for (int k = 1; k < TRAIN_NARGS; k++)
+	train->args[ARG_RATINGS] = fcinfo->args[ARG_BY_USER];
+	for (int k = 1; k <= ARG_INDEX; k++)
 		train->args[k] = fcinfo->args[ARG_REST + k - 1];
+	for (int k = ARG_INDEX + 1; k < TRAIN_ARGS; k++)
+		train->args[k].isnull = true;
 	options_read(train, &sharded->side[MF_USERS].source, &sharded->options);
 
 	if (PG_ARGISNULL(ARG_BY_ITEM))
@@ -811,7 +814,9 @@ Iterate(Sharded *sharded, Fit *fit)
 		iteration->iteration = k;
 		Measure(sharded, iteration);
 		iteration->seconds = fit_seconds(fit);
+		iteration->held_out_loss = get_float8_nan();
 		fit->iterations = k;
+		fit->best = k;
 		if (options->verbose)
 			ereport(NOTICE,
 					(errmsg("iteration %d of %d: error %.6g, %.1f s", k,

@@ -163,6 +163,21 @@ CheckRatingType(Form_pg_attribute att)
 					NameStr(att->attname), format_type_be(att->atttypid))));
 }
 
+/* A column that says when: anything that has an order does. */
+static void
+CheckTimeType(Form_pg_attribute att)
+{
+	Oid			type = getBaseType(att->atttypid);
+
+	if (!OidIsValid(lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an ordering operator for type %s",
+						format_type_be(type)),
+				 errdetail("Column \"%s\" is to say when ratings were given.",
+						   NameStr(att->attname))));
+}
+
 void
 source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 {
@@ -170,7 +185,7 @@ source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 	Form_pg_attribute user;
 	Form_pg_attribute item;
 	Form_pg_attribute rating = NULL;
-	AttrNumber	attnums[3];
+	AttrNumber	attnums[4];
 	int			n = 0;
 
 	if (rel == NULL)
@@ -187,6 +202,13 @@ source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 	{
 		rating = FindColumn(rel, source->rating_col);
 		attnums[n++] = rating->attnum;
+	}
+	if (source->time_col != NULL)
+	{
+		Form_pg_attribute time = FindColumn(rel, source->time_col);
+
+		attnums[n++] = time->attnum;
+		CheckTimeType(time);
 	}
 	CheckPrivileges(rel, n, attnums);
 	MakeKey(user, &key[MF_USERS]);
@@ -205,6 +227,38 @@ ratings_check(const RatingSource *source, ModelKey key[2])
 	source_check(source, key, &rating_type);
 }
 
+/*
+ * A rating's place in time among its user's, ties in the order of the items;
+ * NULL, which skips the row, where the time is.
+ */
+static void
+AppendPlace(StringInfo query, const RatingSource *source)
+{
+	const char *time = quote_identifier(source->time_col);
+
+	appendStringInfo(query, ", CASE WHEN %s IS NOT NULL THEN (pg_catalog.row_number() OVER "
+					 "(PARTITION BY %s ORDER BY %s, %s))::pg_catalog.float4 END",
+					 time, quote_identifier(source->user_col), time,
+					 quote_identifier(source->item_col));
+}
+
+static void
+AppendConditions(StringInfo query, const RatingSource *source)
+{
+	const char *word = "WHERE";
+
+	if (source->has_min_rating)
+	{
+		appendStringInfo(query, " %s %s OPERATOR(pg_catalog.>=) (%.17g)", word,
+						 quote_identifier(source->rating_col), source->min_rating);
+		word = "AND";
+	}
+	if (source->since != NULL)
+		appendStringInfo(query, " %s %s OPERATOR(pg_catalog.>=) %s", word,
+						 quote_identifier(source->time_col),
+						 quote_literal_cstr(source->since));
+}
+
 char *
 source_query(const RatingSource *source)
 {
@@ -215,9 +269,12 @@ source_query(const RatingSource *source)
 	appendStringInfo(&query, ", %s", quote_identifier(source->item_col));
 	if (source->rating_col != NULL)
 		appendStringInfo(&query, ", %s", quote_identifier(source->rating_col));
+	if (source->holdout == HOLDOUT_TIME)
+		AppendPlace(&query, source);
 	appendStringInfo(&query, " FROM %s",
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->relid)),
 												get_rel_name(source->relid)));
+	AppendConditions(&query, source);
 	return query.data;
 }
 

@@ -23,6 +23,7 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -49,6 +50,12 @@
  * core) is not worth the start of workers.
  */
 #define PARALLEL_MIN_FLOPS 5e9
+
+/*
+ * What an element of a row of a sample costs the stochastic solver, in the
+ * operations of alternating least squares, which does ten times as many a second.
+ */
+#define SGD_COST 100.0
 
 PG_FUNCTION_INFO_V1(mf_train);
 PG_FUNCTION_INFO_V1(mf_retrain);
@@ -121,6 +128,34 @@ ReportSkipped(const RatingSource *source, const RatingSet *ratings)
 							   get_rel_name(source->relid))));
 }
 
+static void
+ReportHeldOut(const RatingSet *ratings)
+{
+	if (ratings->nheld > 0)
+		ereport(NOTICE,
+				(errmsg("held out " UINT64_FORMAT " pairs", ratings->nheld),
+				 ratings->held_unknown == 0 ? 0 :
+				 errdetail("Not counting " UINT64_FORMAT " of users or items that have no pair in training.",
+						   ratings->held_unknown)));
+}
+
+/* Can the loss be taken of these ratings at all? */
+static void
+CheckLabels(const TrainOptions *options, const RatingSet *ratings)
+{
+	const LossSpec *loss = &options->sgd.loss;
+
+	if (options->spec.implicit || (loss->kind == LOSS_SQUARED && !loss->linked))
+		return;
+	if (ratings->min < loss->low || ratings->max > loss->high)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 loss->linked ?
+				 errmsg("the ratings do not lie in rating_range") :
+				 errmsg("loss \"logistic\" of explicit feedback takes ratings from 0 to 1"),
+				 errdetail("They range from %g to %g.", ratings->min, ratings->max)));
+}
+
 /* ---- Workers ---- */
 
 /* How many workers a training may have, before its size is known. */
@@ -137,7 +172,9 @@ static int
 WorkersWorth(int allowed, const TrainOptions *options, const RatingSet *ratings)
 {
 	double		d = options->spec.factors;
-	double		flops = 2.0 * ratings->pairs * d * d * options->iterations;
+	double		flops = options->solver == SOLVER_ALS ?
+		2.0 * ratings->pairs * d * d * options->iterations :
+		SGD_COST * ratings->pairs * d * (2 + options->sgd.negatives) * options->iterations;
 	uint32		blocks = Max(ratings->by[MF_USERS].nblocks, ratings->by[MF_ITEMS].nblocks);
 
 	if (flops < PARALLEL_MIN_FLOPS || blocks < 2)
@@ -184,7 +221,7 @@ training_fill_record(ModelRecord *record, const RatingSource *source,
 					 const Fit *fit)
 {
 	const AlsSpec *spec = &options->spec;
-	const ModelIteration *last = &fit->history[fit->iterations - 1];
+	const ModelIteration *best = &fit->history[fit->best - 1];
 
 	memset(record, 0, sizeof(*record));
 	record->implicit = spec->implicit;
@@ -209,9 +246,19 @@ training_fill_record(ModelRecord *record, const RatingSource *source,
 	record->alpha = spec->alpha;
 	record->unobserved_weight = spec->alpha0;
 	record->seed = options->seed;
-	record->loss = last->loss;
-	record->error = last->error;
+	record->loss = best->loss;
+	record->error = best->error;
 	record->seconds = fit_seconds(fit);
+	record->objective = options_loss_name(options);
+	record->solver = options_solver_name(options);
+	record->linked = options->sgd.loss.linked || options->sgd.loss.kind == LOSS_LOGISTIC;
+	record->link_low = options->sgd.loss.low;
+	record->link_high = options->sgd.loss.high;
+	record->held_out = ratings->nheld;
+	record->held_out_loss = best->held_out_loss;
+	record->best_iteration = fit->best;
+	record->options = options->given;
+	record->settings = options_settings_json(options, source);
 }
 
 static void
@@ -328,9 +375,14 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	progress_report("reading ratings");
 	ratings = ratings_read(source, workers > 0, fileset);
 	ReportSkipped(source, ratings);
+	if (options->verbose)
+		ReportHeldOut(ratings);
 	options_resolve(options, ratings);
 
-	crew = crew_begin(&options->spec, ratings, WorkersWorth(workers, options, ratings),
+	CheckLabels(options, ratings);
+
+	crew = crew_begin(&options->spec, options->solver == SOLVER_SGD ? &options->sgd : NULL,
+					  options->iterations, ratings, WorkersWorth(workers, options, ratings),
 					  fileset, fileset_array.segment);
 	if (options->verbose)
 		ereport(NOTICE,
@@ -411,6 +463,76 @@ mf_train(PG_FUNCTION_ARGS)
 
 /* ---- mf_retrain ---- */
 
+/* A text that one row of mf_models has; NULL if there is none. */
+static char *
+RecordText(const Model *model, const char *expression)
+{
+	MemoryContext outer = CurrentMemoryContext;
+	char	   *text = NULL;
+	int			status;
+
+	SPI_connect();
+	status = SPI_execute(psprintf("SELECT %s FROM %s m "
+								  "WHERE m.schema OPERATOR(pg_catalog.=) %s::pg_catalog.name "
+								  "AND m.model OPERATOR(pg_catalog.=) %s::pg_catalog.name",
+								  expression,
+								  quote_qualified_identifier(get_namespace_name(model->extension_schema),
+															 "mf_models"),
+								  quote_literal_cstr(model->schema_name),
+								  quote_literal_cstr(model->name)), true, 1);
+	if (status != SPI_OK_SELECT)
+		elog(ERROR, "could not read mf_models: %s", SPI_result_code_string(status));
+	if (SPI_processed > 0)
+	{
+		char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+		if (value != NULL)
+			text = MemoryContextStrdup(outer, value);
+	}
+	SPI_finish();
+	return text;
+}
+
+void
+training_read_options(const Model *model, ModelRecord *record)
+{
+	record->options = RecordText(model, "m.options");
+	record->settings = RecordText(model, "m.settings");
+}
+
+/* The options, of those that were given, that change what a row solves. */
+static char *
+OptionsInTheWay(const Model *model)
+{
+	return RecordText(model,
+					  "(SELECT pg_catalog.string_agg(key, ', ' ORDER BY key) "
+					  "FROM pg_catalog.jsonb_object_keys(m.options) key "
+					  "WHERE key OPERATOR(pg_catalog.=) ANY ('{center,rating_range,holdout,time_col,"
+					  "min_user_ratings,min_item_ratings,min_rating,since}'::pg_catalog.text[]))");
+}
+
+void
+training_require_als(const Model *model, const char *function)
+{
+	const char *name = quote_qualified_identifier(model->schema_name, model->name);
+	char	   *keys;
+
+	if (strcmp(model->record.solver, "als") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s does not apply to model \"%s\"", function, name),
+				 errdetail("It was trained with solver \"%s\" and loss \"%s\".",
+						   model->record.solver, model->record.objective),
+				 errhint("Train it again with mf_train().")));
+	keys = OptionsInTheWay(model);
+	if (keys != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s does not apply to model \"%s\"", function, name),
+				 errdetail("It was trained with options that cannot be repeated: %s.", keys),
+				 errhint("Train it again with mf_train().")));
+}
+
 void
 training_source(const Model *model, RatingSource *source)
 {
@@ -418,6 +540,7 @@ training_source(const Model *model, RatingSource *source)
 	RangeVar   *rv = makeRangeVar(unconstify(char *, record->source_schema),
 								  unconstify(char *, record->source_table), -1);
 
+	memset(source, 0, sizeof(*source));
 	source->relid = RangeVarGetRelid(rv, AccessShareLock, true);
 	if (!OidIsValid(source->relid))
 		ereport(ERROR,
@@ -485,7 +608,9 @@ mf_retrain(PG_FUNCTION_ARGS)
 	PushActiveSnapshot(GetLatestSnapshot());
 	model = model_open(get_func_namespace(fcinfo->flinfo->fn_oid),
 					   PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	training_require_als(model, "mf_retrain()");
 	ReadRetrain(fcinfo, model, &options);
+	options.given = RecordText(model, "m.options");
 	training_source(model, &source);
 	result = RunTraining(fcinfo, "mf_retrain", &source, &options, &fit, outer);
 	PopActiveSnapshot();

@@ -18,6 +18,16 @@ extern void training_refuse_nested(const char *function);
 extern void training_begin(const char *function, const char *model);
 extern void training_end(void);
 
+/*
+ * An error if the function, which solves rows as alternating least squares does,
+ * cannot do so for the model: it was trained otherwise, or with options that
+ * choose among the ratings.
+ */
+extern void training_require_als(const Model *model, const char *function);
+
+/* What model_open() leaves out of a record: the options as given and as used. */
+extern void training_read_options(const Model *model, ModelRecord *record);
+
 /* The table that a model was trained from, as it is now; an error if it is gone. */
 extern void training_source(const Model *model, RatingSource *source);
 

@@ -71,5 +71,6 @@ extern void test_codes(void);
 extern void test_foldin(void);
 extern void test_topall(void);
 extern void test_normal(void);
+extern void test_sgd(void);
 
 #endif							/* CHECK_H */

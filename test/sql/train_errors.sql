@@ -22,7 +22,6 @@ SELECT mf_train('stars', bias_regularization => 'infinity');
 SELECT mf_train('stars', feedback => 'implicit', alpha => -2);
 SELECT mf_train('stars', feedback => 'implicit', unobserved_weight => -0.1);
 SELECT mf_train('stars', feedback => 'guessed');
-SELECT mf_train('stars', feedback => NULL);
 SELECT mf_train('stars', alpha => 2);
 SELECT mf_train('stars', unobserved_weight => 0.1);
 SELECT mf_train('stars', feedback => 'implicit', bias_regularization => 2);

@@ -1,0 +1,596 @@
+/*
+ * sgd.c: stochastic gradient descent, one block of samples after another.
+ *
+ * A sample is an observed pair (u, i) with m drawn items j: from the scores of
+ * all of them the loss gives the derivatives g (losses.h), and with these
+ *
+ *	 d/dp_u = g_i q_i + sum_j g_j q_j + 2 penalty_u p_u + 2 alpha0 / n_u G_items p_u
+ *	 d/dq_i = g_i p_u				  + 2 penalty_i q_i + 2 alpha0 / n_i G_users q_i
+ *	 d/dq_j = g_j p_u
+ *
+ * Penalty and all-pairs term are shared out among a row's own pairs, so that
+ * their sum over an epoch is the objective's gradient; negatives carry none.
+ * The Gramians make the all-pairs term exact at the price of d^2 a row: they are
+ * those of the stratum's start (of the epoch's, in full batches).
+ *
+ * Batches. With batch_size 1 every sample moves its rows at once, without a
+ * gradient in memory. Otherwise gradients gather in rows beside the vectors,
+ * and at the batch's end the rows that it touched move by their mean: cost grows
+ * with the samples, never with users and items. A batch ends with its block; one
+ * of everything goes on over all blocks, and sgd_step_rows() ends it.
+ *
+ * Negatives are drawn from the block's group of items, which keeps their rows
+ * private to the block. Since the groups are dealt out anew each epoch, any two
+ * items meet. Uniform draws are uniform over the group. Popular draws take the
+ * item of a random pair of the block: over all blocks, item j is then drawn in
+ * proportion to n_j, since a block draws as often as it has pairs. A drawn item
+ * that the user has is drawn again, TRIES times at most. Whether the user has it
+ * is looked up among the row's entries in the block, which are few.
+ *
+ * Rows are prefetched: a chunk of samples is drawn before its first is run.
+ *
+ * Rejected: lock-free updates of shared rows (Hogwild: Niu et al. 2011): fast,
+ * but never the same twice.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "numerics/sgd.h"
+#include "numerics/sgd_kernel.h"
+
+/* Samples drawn ahead. */
+#define CHUNK 16
+
+/* Draws of a negative before the sample goes without. */
+#define TRIES 8
+
+/* Multiply-adds between two polls: about 10 ms. */
+#define POLL_WORK 4.0e6
+
+/* In SgdSide.touched: the flag, beside the count of a batch's pairs. */
+#define TOUCHED UINT32_C(0x80000000)
+
+struct SgdWorkspace
+{
+	AlsSpec		spec;
+	SgdSpec		sgd;
+	const SgdKernel *kernel;
+	size_t		d;				/* padded */
+	double		work;
+	float	   *pull;			/* d: the gradient of p, but for its penalty */
+	float	   *push;			/* d: that of q, with alpha0 > 0 */
+	float	   *score;			/* 1 + negatives */
+	float	   *slope;			/* 1 + negatives: the derivatives g */
+	uint32_t   *item;			/* CHUNK * (1 + negatives) */
+	float	   *gramian[2];		/* d x d, with alpha0 > 0 */
+};
+
+/* What sgd_run_block() was called with, and where it is. */
+typedef struct Run
+{
+	SgdWorkspace *ws;
+	SgdSide    *side;			/* users, items */
+	const SgdBlock *block;
+	uint32_t	nsamples;
+	uint32_t	batch;			/* the batch's first sample ... */
+	uint32_t	batch_end;
+	OptimizerRates rates;
+	SgdSums    *sums;
+	NumericsPoll poll;
+	void	   *arg;
+} Run;
+
+/* One sample, its items drawn. */
+typedef struct Drawn
+{
+	uint32_t	user;
+	const Rating *entry;
+	int			n;				/* negatives */
+	const uint32_t *item;		/* the observed one, then the negatives */
+} Drawn;
+
+/* ---- Workspace ---- */
+
+static void *
+Carve(char *memory, size_t *used, size_t size)
+{
+	char	   *part = memory != NULL ? memory + *used : NULL;
+
+	*used += (size + 63) / 64 * 64;
+	return part;
+}
+
+static size_t
+LayOut(SgdWorkspace *ws, char *memory, const AlsSpec *spec, const SgdSpec *sgd)
+{
+	size_t		d = als_stride(spec->factors);
+	size_t		items = 1 + (size_t) sgd->negatives;
+	size_t		square = spec->alpha0 > 0 ? d * d : 0;
+	size_t		used = 0;
+
+	Carve(memory, &used, sizeof(SgdWorkspace));
+	ws->spec = *spec;
+	ws->sgd = *sgd;
+	ws->d = d;
+	ws->work = 0;
+	ws->pull = Carve(memory, &used, d * sizeof(float));
+	ws->push = Carve(memory, &used, d * sizeof(float));
+	ws->score = Carve(memory, &used, items * sizeof(float));
+	ws->slope = Carve(memory, &used, items * sizeof(float));
+	ws->item = Carve(memory, &used, CHUNK * items * sizeof(uint32_t));
+	for (int which = 0; which < 2; which++)
+		ws->gramian[which] = Carve(memory, &used, square * sizeof(float));
+	return used;
+}
+
+size_t
+sgd_workspace_size(const AlsSpec *spec, const SgdSpec *sgd)
+{
+	SgdWorkspace measured;
+
+	return LayOut(&measured, NULL, spec, sgd);
+}
+
+SgdWorkspace *
+sgd_workspace_init_with(void *memory, const AlsSpec *spec, const SgdSpec *sgd,
+						const SgdKernel *kernel)
+{
+	SgdWorkspace *ws = memory;
+
+	(void) LayOut(ws, memory, spec, sgd);
+	ws->kernel = kernel;
+	return ws;
+}
+
+SgdWorkspace *
+sgd_workspace_init(void *memory, const AlsSpec *spec, const SgdSpec *sgd)
+{
+	return sgd_workspace_init_with(memory, spec, sgd, sgd_kernel_choose());
+}
+
+void
+sgd_set_gramians(SgdWorkspace *ws, const double *users, const double *items)
+{
+	const double *gramian[2] = {users, items};
+	size_t		factors = ws->spec.factors;
+
+	for (int which = 0; which < 2; which++)
+	{
+		memset(ws->gramian[which], 0, ws->d * ws->d * sizeof(float));
+		for (size_t i = 0; i < factors; i++)
+			for (size_t j = 0; j < factors; j++)
+				ws->gramian[which][i * ws->d + j] = (float) gramian[which][i * factors + j];
+	}
+}
+
+/* ---- Rows ---- */
+
+/* What multiplies |x|^2 for a row with n pairs. */
+static double
+RowPenalty(const AlsSpec *spec, double n, size_t n_other)
+{
+	return spec->regularization *
+		pow(n + spec->alpha0 * (double) n_other, spec->reg_exponent);
+}
+
+void
+sgd_init_rows(const AlsSpec *spec, SgdSide *side, size_t n_other,
+			  const uint64_t *offset, size_t from, size_t to)
+{
+	for (size_t row = from; row < to; row++)
+	{
+		double		n = (double) (offset[row + 1] - offset[row]);
+
+		n = n > 0 ? n : 1;
+		side->penalty[row] = (float) (RowPenalty(spec, n, n_other) / n);
+		side->bias_penalty[row] = (float) (spec->bias_regularization / n);
+		if (side->share != NULL)
+			side->share[row] = (float) (1 / n);
+		if (side->power != NULL)
+			side->power[2 * row] = side->power[2 * row + 1] = 1;
+	}
+}
+
+double
+sgd_penalty(const AlsSpec *spec, const SgdSide *side, const uint64_t *offset,
+			size_t from, size_t to)
+{
+	const SgdKernel *kernel = sgd_kernel_choose();
+	size_t		d = als_stride(spec->factors);
+	double		sum = 0;
+
+	for (size_t row = from; row < to; row++)
+	{
+		const float *x = side->factors + row * d;
+		double		n = (double) (offset[row + 1] - offset[row]);
+		double		squares = kernel->dot(x, x, d);
+
+		sum += n * (side->penalty[row] * squares +
+					(spec->biased ? side->bias_penalty[row] : 0) *
+					side->bias[row] * side->bias[row]);
+	}
+	return sum;
+}
+
+static inline float *
+Row(const SgdWorkspace *ws, float *rows, size_t row)
+{
+	return rows + row * ws->d;
+}
+
+/* Where an optimizer keeps its state of a row; NULL if it has none. */
+static inline float *
+State(const SgdWorkspace *ws, const SgdSide *side, int which, size_t row)
+{
+	return side->state[which] != NULL ? Row(ws, side->state[which], row) : NULL;
+}
+
+/* Moves a row by the gradient g y + r x, and its bias by another. */
+static inline void
+MoveRow(const SgdWorkspace *ws, const SgdSide *side, const OptimizerRates *rates,
+		size_t row, float g, const float *y, float r, float bias_gradient)
+{
+	OptimizerKind kind = ws->sgd.optimizer;
+	OptimizerStep step;
+
+	optimizer_step(kind, rates, side->power != NULL ? side->power + 2 * row : NULL, &step);
+	ws->kernel->move[kind] (&step, g, y, r, Row(ws, side->factors, row),
+							State(ws, side, 0, row), State(ws, side, 1, row), ws->d);
+	if (ws->spec.biased)
+		optimizer_move(kind, &step, bias_gradient, &side->bias[row],
+					   side->bias_state[0] != NULL ? &side->bias_state[0][row] : NULL,
+					   side->bias_state[1] != NULL ? &side->bias_state[1][row] : NULL);
+}
+
+/* y += 2 alpha0 / n G x for a row of the side, `pairs` times. */
+static void
+AddAllPairs(SgdWorkspace *ws, const SgdSide side[2], int which, size_t row,
+			float pairs, float *y)
+{
+	const float *x = Row(ws, side[which].factors, row);
+	const float *gramian = ws->gramian[1 - which];
+	float		factor = (float) (2 * ws->spec.alpha0) * side[which].share[row] * pairs;
+
+	for (size_t k = 0; k < (size_t) ws->spec.factors; k++)
+		y[k] += factor * ws->kernel->dot(gramian + k * ws->d, x, ws->d);
+}
+
+static void
+CountWork(SgdWorkspace *ws, double work, NumericsPoll poll, void *arg)
+{
+	ws->work += work;
+	if (ws->work >= POLL_WORK)
+	{
+		ws->work = 0;
+		if (poll != NULL)
+			poll(arg);
+	}
+}
+
+/* ---- Drawing ---- */
+
+/* The samples in random order. */
+static void
+Shuffle(const Run *run)
+{
+	const SgdBlock *block = run->block;
+	SgdSample  *samples = block->samples;
+	uint64_t	key = sampling_key(block->key, 0);
+	uint32_t	n = 0;
+
+	for (uint32_t row = 0; row < block->nrows; row++)
+		for (uint32_t entry = block->offset[row]; entry < block->offset[row + 1]; entry++)
+		{
+			/* Inside out: each goes to a random place among those so far. */
+			uint32_t	place = sampling_below(key, n, n + 1);
+
+			samples[n] = samples[place];
+			samples[place].row = row;
+			samples[place].entry = entry;
+			n++;
+			if ((n & 0xffff) == 0 && run->poll != NULL)
+				run->poll(run->arg);
+		}
+}
+
+/* Has the row of the block an entry for the item? */
+static bool
+Observed(const SgdBlock *block, uint32_t row, uint32_t item)
+{
+	uint32_t	from = block->offset[row];
+	uint32_t	to = block->offset[row + 1];
+
+	while (from < to)
+	{
+		uint32_t	middle = from + (to - from) / 2;
+
+		if (block->entries[middle].index < item)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < block->offset[row + 1] && block->entries[from].index == item;
+}
+
+/* Negative k of the sample; returns false where none was found. */
+static bool
+DrawNegative(const Run *run, uint64_t key, uint32_t number, int k, uint32_t *item)
+{
+	const SgdBlock *block = run->block;
+	const SgdSpec *sgd = &run->ws->sgd;
+	uint32_t	row = block->samples[number].row;
+	int			tries = sgd->negative_kind == NEGATIVES_IN_BATCH ? 1 : TRIES;
+
+	for (int attempt = 0; attempt < tries; attempt++)
+	{
+		uint64_t	count = ((uint64_t) number * sgd->negatives + k) * TRIES + attempt;
+
+		if (sgd->negative_kind == NEGATIVES_UNIFORM)
+			*item = block->members[sampling_below(key, count, block->nmembers)];
+		else if (sgd->negative_kind == NEGATIVES_POPULARITY)
+			*item = block->entries[sampling_below(key, count, run->nsamples)].index;
+		else
+		{
+			uint32_t	size = run->batch_end - run->batch;
+			uint32_t	other = (number - run->batch + 1 + k) % size + run->batch;
+
+			*item = block->entries[block->samples[other].entry].index;
+		}
+		if (sgd->observed_negatives || !Observed(block, row, *item))
+			return true;
+	}
+	return false;
+}
+
+/* Draws the negatives of a sample and prefetches all of its rows. */
+static void
+Draw(const Run *run, uint64_t key, uint32_t number, uint32_t *item, Drawn *drawn)
+{
+	SgdWorkspace *ws = run->ws;
+	const SgdBlock *block = run->block;
+	SgdSample	sample = block->samples[number];
+	int			wanted = ws->sgd.negatives;
+
+	if (ws->sgd.negative_kind == NEGATIVES_IN_BATCH &&
+		(uint32_t) wanted >= run->batch_end - run->batch)
+		wanted = (int) (run->batch_end - run->batch) - 1;
+
+	drawn->user = (uint32_t) block->first + sample.row;
+	drawn->entry = &block->entries[sample.entry];
+	drawn->item = item;
+	drawn->n = 0;
+	item[0] = drawn->entry->index;
+	for (int k = 0; k < wanted; k++)
+		if (DrawNegative(run, key, number, k, &item[drawn->n + 1]))
+			drawn->n++;
+
+	for (size_t k = 0; k < ws->d; k += 16)
+	{
+		__builtin_prefetch(Row(ws, run->side[0].factors, drawn->user) + k, 1);
+		for (int n = 0; n <= drawn->n; n++)
+			__builtin_prefetch(Row(ws, run->side[1].factors, item[n]) + k, 1);
+	}
+}
+
+/* ---- A sample ---- */
+
+/* The scores of a sample's items, its loss, and the derivatives in ws->slope. */
+static void
+Evaluate(const Run *run, const Drawn *drawn)
+{
+	SgdWorkspace *ws = run->ws;
+	const AlsSpec *spec = &ws->spec;
+	const float *p = Row(ws, run->side[0].factors, drawn->user);
+	float		base = (float) spec->mean + run->side[0].bias[drawn->user];
+	double		weight = 1;
+	double		target = spec->implicit ? 1 : drawn->entry->value;
+
+	if (ws->sgd.weighted)
+		weight = spec->alpha * drawn->entry->value;
+	for (int k = 0; k <= drawn->n; k++)
+		ws->score[k] = base + run->side[1].bias[drawn->item[k]] +
+			ws->kernel->dot(p, Row(ws, run->side[1].factors, drawn->item[k]), ws->d);
+	run->sums->loss += loss_sample(&ws->sgd.loss, target, weight, drawn->n,
+								   ws->score, ws->slope);
+	run->sums->weight += weight;
+}
+
+/* ws->pull = sum_k slope_k q_k; returns the derivative by the user's bias. */
+static float
+Pull(const Run *run, const Drawn *drawn)
+{
+	SgdWorkspace *ws = run->ws;
+	float		sum = ws->slope[0];
+
+	ws->kernel->set(ws->slope[0], Row(ws, run->side[1].factors, drawn->item[0]),
+					ws->pull, ws->d);
+	for (int k = 1; k <= drawn->n; k++)
+	{
+		ws->kernel->add(ws->slope[k], Row(ws, run->side[1].factors, drawn->item[k]),
+						ws->pull, ws->d);
+		sum += ws->slope[k];
+	}
+	return sum;
+}
+
+/* Moves the sample's rows at once. */
+static void
+MoveSample(const Run *run, const Drawn *drawn)
+{
+	SgdWorkspace *ws = run->ws;
+	SgdSide    *users = &run->side[0];
+	SgdSide    *items = &run->side[1];
+	uint32_t	u = drawn->user;
+	uint32_t	i = drawn->item[0];
+	const float *p = Row(ws, users->factors, u);
+	float		bias_pull = Pull(run, drawn);
+	const float *push = p;
+	float		slope = ws->slope[0];
+
+	if (ws->spec.alpha0 > 0)
+	{
+		ws->kernel->set(slope, p, ws->push, ws->d);
+		AddAllPairs(ws, run->side, 1, i, 1, ws->push);
+		AddAllPairs(ws, run->side, 0, u, 1, ws->pull);
+		push = ws->push;
+		slope = 1;
+	}
+	MoveRow(ws, items, &run->rates, i, slope, push, 2 * items->penalty[i],
+			ws->slope[0] + 2 * items->bias_penalty[i] * items->bias[i]);
+	for (int k = 1; k <= drawn->n; k++)
+		MoveRow(ws, items, &run->rates, drawn->item[k], ws->slope[k], p, 0, ws->slope[k]);
+	MoveRow(ws, users, &run->rates, u, 1, ws->pull, 2 * users->penalty[u],
+			bias_pull + 2 * users->bias_penalty[u] * users->bias[u]);
+}
+
+/* Adds the sample's gradients to those of the batch. */
+static void
+GatherSample(const Run *run, const Drawn *drawn)
+{
+	SgdWorkspace *ws = run->ws;
+	SgdSide    *users = &run->side[0];
+	SgdSide    *items = &run->side[1];
+	uint32_t	u = drawn->user;
+	const float *p = Row(ws, users->factors, u);
+	float	   *gradient = Row(ws, users->gradient, u);
+
+	users->touched[u] = (users->touched[u] + 1) | TOUCHED;
+	for (int k = 0; k <= drawn->n; k++)
+	{
+		uint32_t	item = drawn->item[k];
+
+		ws->kernel->add(ws->slope[k], Row(ws, items->factors, item), gradient, ws->d);
+		ws->kernel->add(ws->slope[k], p, Row(ws, items->gradient, item), ws->d);
+		users->bias_gradient[u] += ws->slope[k];
+		items->bias_gradient[item] += ws->slope[k];
+		items->touched[item] = (items->touched[item] + (k == 0 ? 1 : 0)) | TOUCHED;
+	}
+}
+
+/* ---- Batches ---- */
+
+/* Moves a row by the mean of the gradients that a batch left it, if any. */
+static void
+StepRow(SgdWorkspace *ws, SgdSide side[2], int which, size_t row,
+		const OptimizerRates *rates, float scale)
+{
+	SgdSide    *self = &side[which];
+	float		pairs = (float) (self->touched[row] & ~TOUCHED);
+	float	   *gradient = Row(ws, self->gradient, row);
+
+	if (self->touched[row] == 0)
+		return;
+	if (ws->spec.alpha0 > 0)
+		AddAllPairs(ws, side, which, row, pairs, gradient);
+	MoveRow(ws, self, rates, row, scale, gradient, scale * pairs * 2 * self->penalty[row],
+			scale * (self->bias_gradient[row] +
+					 pairs * 2 * self->bias_penalty[row] * self->bias[row]));
+	memset(gradient, 0, ws->d * sizeof(float));
+	self->bias_gradient[row] = 0;
+	self->touched[row] = 0;
+}
+
+void
+sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t to,
+			  double samples, double progress, NumericsPoll poll, void *arg)
+{
+	OptimizerRates rates;
+	double		work = (double) ws->d * (ws->spec.alpha0 > 0 ? ws->d : 8);
+
+	optimizer_rates(ws->sgd.optimizer, ws->sgd.schedule, ws->sgd.learning_rate,
+					ws->sgd.weight_decay, progress, &rates);
+	for (size_t row = from; row < to; row++)
+	{
+		StepRow(ws, side, which, row, &rates, (float) (1 / samples));
+		CountWork(ws, work, poll, arg);
+	}
+}
+
+/*
+ * Ends the block's batch: its samples and their negatives are drawn once more,
+ * which is cheaper than a list of what they touched.
+ */
+static void
+StepBatch(const Run *run, uint64_t key)
+{
+	SgdWorkspace *ws = run->ws;
+	float		scale = 1 / (float) (run->batch_end - run->batch);
+
+	for (uint32_t number = run->batch; number < run->batch_end; number++)
+	{
+		Drawn		drawn;
+
+		Draw(run, key, number, ws->item, &drawn);
+		StepRow(ws, run->side, 0, drawn.user, &run->rates, scale);
+		for (int k = 0; k <= drawn.n; k++)
+			StepRow(ws, run->side, 1, drawn.item[k], &run->rates, scale);
+		CountWork(ws, (double) ws->d * (2 + drawn.n) *
+				  (ws->spec.alpha0 > 0 ? ws->d : 4), run->poll, run->arg);
+	}
+}
+
+/* Runs the samples of the batch, a chunk at a time. */
+static void
+RunBatch(const Run *run, uint64_t key)
+{
+	SgdWorkspace *ws = run->ws;
+	size_t		width = 1 + (size_t) ws->sgd.negatives;
+	bool		direct = ws->sgd.batch_size == 1;
+	Drawn		drawn[CHUNK];
+
+	for (uint32_t start = run->batch; start < run->batch_end; start += CHUNK)
+	{
+		uint32_t	n = run->batch_end - start < CHUNK ? run->batch_end - start : CHUNK;
+
+		for (uint32_t k = 0; k < n; k++)
+			Draw(run, key, start + k, ws->item + k * width, &drawn[k]);
+		for (uint32_t k = 0; k < n; k++)
+		{
+			Evaluate(run, &drawn[k]);
+			if (direct)
+				MoveSample(run, &drawn[k]);
+			else
+				GatherSample(run, &drawn[k]);
+			CountWork(ws, (double) ws->d * (2 + drawn[k].n) *
+					  (direct && ws->spec.alpha0 > 0 ? ws->d : 8), run->poll, run->arg);
+		}
+	}
+}
+
+NumericsStatus
+sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
+			  SgdSums *sums, NumericsPoll poll, void *arg)
+{
+	const SgdSpec *sgd = &ws->sgd;
+	Run			run = {
+		.ws = ws,
+		.side = side,
+		.block = block,
+		.nsamples = block->offset[block->nrows],
+		.sums = sums,
+		.poll = poll,
+		.arg = arg,
+	};
+	uint64_t	key = sampling_key(block->key, 1);
+
+	/* Rates change with the batch; of single samples, with the chunk. */
+	uint32_t	size = sgd->batch_size == 0 ? run.nsamples :
+		sgd->batch_size == 1 ? CHUNK : sgd->batch_size;
+
+	memset(sums, 0, sizeof(*sums));
+	Shuffle(&run);
+	for (run.batch = 0; run.batch < run.nsamples; run.batch = run.batch_end)
+	{
+		double		done = (double) run.batch / run.nsamples;
+
+		run.batch_end = run.nsamples - run.batch > size ? run.batch + size : run.nsamples;
+		optimizer_rates(sgd->optimizer, sgd->schedule, sgd->learning_rate,
+						sgd->weight_decay,
+						block->progress + (block->progress_end - block->progress) * done,
+						&run.rates);
+		RunBatch(&run, key);
+		if (sgd->batch_size > 1)
+			StepBatch(&run, key);
+	}
+	return isfinite(sums->loss) ? NUMERICS_OK : NUMERICS_DIVERGED;
+}

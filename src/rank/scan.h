@@ -1,0 +1,73 @@
+/*
+ * scan.h: the state of a scan of the topk index, for scan.c and search.c.
+ */
+#ifndef FACTOR_SCAN_H
+#define FACTOR_SCAN_H
+
+#include "postgres.h"
+
+#include "access/itup.h"
+#include "access/relscan.h"
+
+#include "numerics/codes.h"
+#include "rank/candidates.h"
+#include "rank/topk.h"
+
+typedef enum Stage
+{
+	STAGE_UNKNOWN,
+	STAGE_RANKED,
+	STAGE_NO_NUMBER,
+	STAGE_NULL,
+	STAGES
+} Stage;
+
+/* Pages of a stage: of each the block, and the bound in the ranked stage */
+typedef struct PageList
+{
+	Candidate  *pages;
+	Size		n;
+	Size		allocated;
+} PageList;
+
+typedef struct TopkScan
+{
+	MemoryContext context;		/* all of one scan; reset by rescan */
+	Oid		   *types;			/* of the ORDER BY values, and these */
+	IndexOrderByDistance *values;
+
+	/* from here on, zeroed by rescan */
+	bool		started;
+	CodeDistance distance;		/* of the first ORDER BY operator */
+	bool		query_is_null;	/* or there is none: all values are NULL */
+	CodeKind	query_kind;
+	int			query_length;	/* -1: no vector */
+	CodeQuery  *query;
+
+	PageList	lists[STAGES];
+	Stage		stage;
+	Size		next_page;		/* of the stage's list */
+
+	Candidate  *stream;			/* entries of the page being streamed */
+	int			stream_n;
+	int			stream_next;
+
+	bool		sorted;			/* ranked pages are in order of their bounds */
+	Candidate  *page_heap;		/* if not: those yet to read, least first */
+	Size		page_heap_n;
+	Buffer		ahead;			/* pinned: the page to be read next */
+	int			prefetch_end;	/* of what is read of a page */
+	CandidateSet candidates;
+
+	Candidate	last;			/* returned last, to be killed perhaps */
+	bool		has_last;
+	IndexTuple	no_values;		/* for index-only scans */
+} TopkScan;
+
+/* search.c */
+extern void topk_begin_ranked(TopkScan *state);
+extern bool topk_next_ranked(IndexScanDesc scan, TopkScan *state,
+							 Candidate *next);
+extern void topk_release_ahead(TopkScan *state);
+
+#endif							/* FACTOR_SCAN_H */

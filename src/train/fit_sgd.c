@@ -1,0 +1,44 @@
+/*
+ * fit_sgd.c: an epoch of stochastic gradient descent.
+ *
+ * Its error and its objective are those of the samples as they were drawn, each
+ * before it moved its rows: a pass of its own to measure them would cost a third
+ * of an epoch. The error is the mean loss of an observed pair with its
+ * negatives, or its root where the loss is squared: for explicit feedback the
+ * RMSE.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "train/fit.h"
+#include "train/progress.h"
+
+static void
+Prepare(const TrainOptions *options, const RatingSet *ratings, Crew *crew)
+{
+	fit_first_vectors(options, ratings, MF_USERS, crew);
+	fit_first_vectors(options, ratings, MF_ITEMS, crew);
+	crew_prepare_epochs(crew);
+}
+
+static void
+Iterate(const TrainOptions *options, Crew *crew, ModelIteration *iteration)
+{
+	const AlsSpec *spec = &options->spec;
+	SgdSums		sums;
+
+	progress_report("iteration %d of %d", iteration->iteration, options->iterations);
+	sums = crew_run_epoch(crew, iteration->iteration - 1);
+
+	iteration->error = sums.weight > 0 ? sums.loss / sums.weight : 0;
+	if (options->sgd.loss.kind == LOSS_SQUARED)
+		iteration->error = sqrt(iteration->error);
+	iteration->loss = sums.loss + crew_epoch_penalty(crew);
+	if (spec->alpha0 > 0)
+		iteration->loss += spec->alpha0 *
+			als_allpairs(crew_gramian(crew, MF_USERS), crew_gramian(crew, MF_ITEMS),
+						 spec->factors);
+}
+
+const Solver solver_sgd = {Prepare, Iterate};

@@ -1,0 +1,534 @@
+/*
+ * test_sgd.c: losses against finite differences, optimizers against their
+ * formulas in double precision, and the stochastic solver: its full-batch
+ * gradient against finite differences of the objective, its samples, and that
+ * kernels and batches agree.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "numerics/sgd.h"
+#include "numerics/sgd_kernel.h"
+
+/* ---- Memory: given back when all tests are done ---- */
+
+static void *kept[2000];
+static int	nkept = 0;
+
+static void *
+keep(size_t size)
+{
+	return kept[nkept++] = allocate(size);
+}
+
+/* ---- Losses ---- */
+
+static void
+check_loss(const char *name, const LossSpec *spec, double target, double weight, int n)
+{
+	double		worst = 0;
+	float		score[8];
+	float		slope[8];
+	float		ignored[8];
+
+	for (int trial = 0; trial < 200; trial++)
+	{
+		for (int k = 0; k <= n; k++)
+			score[k] = 3 * random_normal();
+		(void) loss_sample(spec, target, weight, n, score, slope);
+		for (int k = 0; k <= n; k++)
+		{
+			float		x = score[k];
+			float		up = x + 0.01f;
+			float		down = x - 0.01f;
+			double		difference;
+
+			score[k] = up;
+			difference = loss_sample(spec, target, weight, n, score, ignored);
+			score[k] = down;
+			difference -= loss_sample(spec, target, weight, n, score, ignored);
+			score[k] = x;
+			difference /= (double) up - down;
+			worst = fmax(worst, fabs(difference - slope[k]) / (1 + fabs(difference)));
+		}
+	}
+	check(worst < 2e-4, "losses: %s, %d negatives: derivatives are finite differences (%.1e)",
+		  name, n, worst);
+}
+
+static void
+test_losses(void)
+{
+	LossSpec	squared = {.kind = LOSS_SQUARED};
+	LossSpec	linked = {.kind = LOSS_SQUARED, .linked = true, .low = 0, .high = 5.5};
+	LossSpec	logistic = {.kind = LOSS_LOGISTIC, .high = 1};
+	LossSpec	bpr = {.kind = LOSS_BPR};
+	float		far[2] = {-800, 800};
+	float		slope[2];
+
+	random_seed("losses", 71);
+	check_loss("squared", &squared, 3.5, 1, 0);
+	check_loss("squared", &squared, 1, 0.7, 3);
+	check_loss("squared in a range", &linked, 4.5, 1, 0);
+	check_loss("logistic", &logistic, 1, 1, 4);
+	check_loss("logistic, label 0", &logistic, 0, 2, 0);
+	check_loss("logistic, label 0.3", &logistic, 0.3, 1, 1);
+	check_loss("bpr", &bpr, 1, 1, 1);
+	check_loss("bpr", &bpr, 1, 2.5, 5);
+
+	check(fabs(loss_sample(&bpr, 1, 1, 1, far, slope) - 1600) < 1e-9 &&
+		  slope[0] == -1 && slope[1] == 1, "losses: bpr does not overflow");
+	check(fabs(loss_sample(&logistic, 1, 1, 1, far, slope) - 1600) < 1e-9,
+		  "losses: logistic does not overflow");
+	check(fabs(loss_prediction(&linked, loss_score(3.1, 0, 5.5)) - 3.1) < 1e-12 &&
+		  loss_prediction(&linked, 900) == 5.5 && loss_prediction(&linked, -900) == 0,
+		  "losses: a prediction's score gives the prediction, and none leaves the range");
+}
+
+/* ---- Optimizers ---- */
+
+/* Ten steps by the formulas, all in double precision. */
+static double
+reference_steps(OptimizerKind kind, const double *gradient, int n, double x,
+				double rate, double decay)
+{
+	double		m = 0;
+	double		v = 0;
+
+	for (int t = 1; t <= n; t++)
+	{
+		double		g = gradient[t - 1];
+
+		x -= rate * decay * x;
+		if (kind == OPTIMIZER_SGD)
+			x -= rate * g;
+		else if (kind == OPTIMIZER_ADAGRAD)
+		{
+			v += g * g;
+			x -= rate * g / (sqrt(v) + 1e-10);
+		}
+		else
+		{
+			m = 0.9 * m + 0.1 * g;
+			v = 0.999 * v + 0.001 * g * g;
+			x -= rate * (m / (1 - pow(0.9, t))) / (sqrt(v / (1 - pow(0.999, t))) + 1e-8);
+		}
+	}
+	return x;
+}
+
+static void
+check_optimizer(const char *name, OptimizerKind kind, const SgdKernel *kernel)
+{
+	enum {D = 32, STEPS = 50};
+	float	   *x = allocate(D * sizeof(float));
+	float	   *y = allocate(D * sizeof(float));
+	float	   *state[2] = {allocate(D * sizeof(float)), allocate(D * sizeof(float))};
+	double		gradient[D][STEPS];
+	double		first[D];
+	float		power[2] = {1, 1};
+	float		scalar = 0;
+	float		scalar_state[2] = {0, 0};
+	double		worst = 0;
+
+	for (int k = 0; k < D; k++)
+		first[k] = x[k] = k == 0 ? scalar = 0.5 : random_normal();
+	for (int t = 0; t < STEPS; t++)
+	{
+		OptimizerRates rates;
+		OptimizerStep step;
+
+		optimizer_rates(kind, SCHEDULE_CONSTANT, 0.02, 0.3, 0.5, &rates);
+		optimizer_step(kind, &rates, power, &step);
+		for (int k = 0; k < D; k++)
+		{
+			y[k] = random_normal();
+			gradient[k][t] = 1.5 * y[k] + 0.25 * x[k];
+		}
+		optimizer_move(kind, &step, (float) gradient[0][t], &scalar,
+					   &scalar_state[0], &scalar_state[1]);
+		kernel->move[kind] (&step, 1.5f, y, 0.25f, x, state[0], state[1], D);
+	}
+	for (int k = 0; k < D; k++)
+		worst = fmax(worst, fabs(x[k] - reference_steps(kind, gradient[k], STEPS, first[k],
+														0.02, 0.3)));
+	worst = fmax(worst, fabs(scalar - x[0]));
+	check(worst < 2e-5, "optimizers: %s by kernel %s: %d steps are the formulas' (%.1e)",
+		  name, kernel->name, STEPS, worst);
+	free(x);
+	free(y);
+	free(state[0]);
+	free(state[1]);
+}
+
+static void
+test_optimizers(void)
+{
+	const SgdKernel *kernel[] = {&sgd_kernel_base, sgd_kernel_choose()};
+	OptimizerRates start;
+	OptimizerRates top;
+	OptimizerRates end;
+
+	random_seed("optimizers", 72);
+	for (int k = 0; k < 2; k++)
+	{
+		check_optimizer("sgd", OPTIMIZER_SGD, kernel[k]);
+		check_optimizer("adagrad", OPTIMIZER_ADAGRAD, kernel[k]);
+		check_optimizer("adam", OPTIMIZER_ADAM, kernel[k]);
+	}
+	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0, &start);
+	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0.25, &top);
+	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 1, &end);
+	check(fabs(start.rate - 0.04) < 1e-6 && fabs(top.rate - 1) < 1e-6 &&
+		  fabs(end.rate - 1e-5) < 1e-9 && fabs(top.beta1 - 0.85) < 1e-6,
+		  "optimizers: the one cycle starts, peaks and ends where it should");
+}
+
+/* ---- The solver ---- */
+
+typedef struct Training
+{
+	Problem    *problem;
+	SgdSpec		sgd;
+	SgdSide		side[2];
+	SgdWorkspace *ws;
+	void	   *scratch;		/* of block_loss() */
+	uint32_t   *members;
+	uint32_t   *offset;
+	SgdSample  *samples;
+	SgdBlock	block;
+} Training;
+
+static Problem *problems[100];
+static int	nproblems = 0;
+
+static Training *
+training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
+{
+	Training   *t = keep(sizeof(Training));
+	AlsWorkspace *als = als_workspace_init(keep(als_workspace_size(spec)), spec);
+	Problem    *p;
+
+	random_seed("stochastic", 73);
+	t->problem = p = problem_make(spec, 40, 30, 0.3);
+	problems[nproblems++] = p;
+	t->sgd = *sgd;
+	for (int which = 0; which < 2; which++)
+	{
+		SgdSide    *side = &t->side[which];
+		size_t		n = p->side[which].n;
+		size_t		elements = n * p->stride * sizeof(float);
+
+		side->n = n;
+		side->factors = p->side[which].factors;
+		side->bias = p->side[which].bias;
+		for (size_t row = 0; row < n; row++)
+		{
+			als_init_row(spec, 5 + which, row, 0.8, side->factors + row * p->stride);
+			side->bias[row] = spec->biased ? 0.1f * random_normal() : 0;
+		}
+		side->penalty = keep(n * sizeof(float));
+		side->bias_penalty = keep(n * sizeof(float));
+		side->share = keep(n * sizeof(float));
+		side->power = keep(2 * n * sizeof(float));
+		for (int k = 0; k < 2; k++)
+		{
+			side->state[k] = keep(elements);
+			side->bias_state[k] = keep(n * sizeof(float));
+		}
+		side->gradient = keep(elements);
+		side->bias_gradient = keep(n * sizeof(float));
+		side->touched = keep(n * sizeof(uint32_t));
+		sgd_init_rows(spec, side, p->side[1 - which].n, p->offset[which], 0, n);
+		problem_gramian(p, als, which);
+	}
+	t->ws = sgd_workspace_init_with(keep(sgd_workspace_size(spec, sgd)), spec, sgd, kernel);
+	if (spec->alpha0 > 0)
+		sgd_set_gramians(t->ws, p->gramian[0], p->gramian[1]);
+	t->members = keep(p->side[1].n * sizeof(uint32_t));
+	for (uint32_t k = 0; k < p->side[1].n; k++)
+		t->members[k] = k;
+	t->offset = keep((p->side[0].n + 1) * sizeof(uint32_t));
+	for (size_t k = 0; k <= p->side[0].n; k++)
+		t->offset[k] = (uint32_t) p->offset[0][k];
+	t->samples = keep(p->npairs * sizeof(SgdSample));
+	t->block.nrows = (uint32_t) p->side[0].n;
+	t->block.offset = t->offset;
+	t->block.entries = p->entries[0];
+	t->block.members = t->members;
+	t->block.nmembers = (uint32_t) p->side[1].n;
+	t->block.key = 99;
+	t->block.progress_end = 0.1;
+	t->block.samples = t->samples;
+	return t;
+}
+
+/* The loss of the block's samples at the present vectors, its negatives too. */
+static double
+block_loss(Training *t)
+{
+	SgdSpec		still = t->sgd;
+	SgdWorkspace *ws;
+	SgdSums		sums;
+
+	still.batch_size = 0;
+	if (t->scratch == NULL)
+		t->scratch = keep(sgd_workspace_size(&t->problem->spec, &still));
+	ws = sgd_workspace_init_with(t->scratch, &t->problem->spec, &still, &sgd_kernel_base);
+	if (t->problem->spec.alpha0 > 0)
+		sgd_set_gramians(ws, t->problem->gramian[0], t->problem->gramian[1]);
+	(void) sgd_run_block(ws, t->side, &t->block, &sums, NULL, NULL);
+	for (int which = 0; which < 2; which++)
+	{
+		size_t		n = t->side[which].n;
+
+		memset(t->side[which].gradient, 0, n * t->problem->stride * sizeof(float));
+		memset(t->side[which].bias_gradient, 0, n * sizeof(float));
+		memset(t->side[which].touched, 0, n * sizeof(uint32_t));
+	}
+	return sums.loss;
+}
+
+/* The objective of sgd.h, the samples' loss and all the rest. */
+static double
+objective(Training *t)
+{
+	const AlsSpec *spec = &t->problem->spec;
+	const Problem *p = t->problem;
+	double		sum = block_loss(t);
+
+	for (int which = 0; which < 2; which++)
+		sum += sgd_penalty(spec, &t->side[which], p->offset[which], 0, t->side[which].n);
+	for (size_t u = 0; u < p->side[0].n; u++)
+		for (size_t i = 0; i < p->side[1].n; i++)
+		{
+			double		dot = 0;
+
+			for (int k = 0; k < spec->factors; k++)
+				dot += (double) p->side[0].factors[u * p->stride + k] *
+					p->side[1].factors[i * p->stride + k];
+			sum += spec->alpha0 * dot * dot;
+		}
+	return sum;
+}
+
+/*
+ * A full batch of plain descent with rate 1 moves each element by its gradient
+ * over the number of samples.
+ */
+static void
+check_gradient(const char *name, const AlsSpec *spec, SgdSpec sgd)
+{
+	Training   *t;
+	float	   *before[2];
+	float	   *bias[2];
+	double		worst = 0;
+	SgdSums		sums;
+
+	sgd.optimizer = OPTIMIZER_SGD;
+	sgd.learning_rate = 1;
+	sgd.batch_size = 0;
+	t = training_make(spec, &sgd, sgd_kernel_choose());
+	for (int which = 0; which < 2; which++)
+	{
+		SgdSide    *side = &t->side[which];
+
+		before[which] = keep(side->n * t->problem->stride * sizeof(float));
+		bias[which] = keep(side->n * sizeof(float));
+		memcpy(before[which], side->factors, side->n * t->problem->stride * sizeof(float));
+		memcpy(bias[which], side->bias, side->n * sizeof(float));
+	}
+	(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+	for (int which = 0; which < 2; which++)
+		sgd_step_rows(t->ws, t->side, which, 0, t->side[which].n,
+					  (double) t->problem->npairs, 0, NULL, NULL);
+
+	/* Back to where it started; what is kept instead is how far it moved. */
+	for (int which = 0; which < 2; which++)
+	{
+		SgdSide    *side = &t->side[which];
+
+		for (size_t k = 0; k < side->n * t->problem->stride; k++)
+		{
+			float		start = before[which][k];
+
+			before[which][k] = start - side->factors[k];
+			side->factors[k] = start;
+		}
+		for (size_t row = 0; row < side->n; row++)
+		{
+			float		start = bias[which][row];
+
+			bias[which][row] = start - side->bias[row];
+			side->bias[row] = start;
+		}
+	}
+	for (int trial = 0; trial < 60; trial++)
+	{
+		int			which = trial % 2;
+		size_t		row = (size_t) (random_uniform() * t->side[which].n);
+		size_t		at = row * t->problem->stride +
+			(size_t) (random_uniform() * spec->factors);
+		bool		of_bias = trial % 5 == 0;
+		float	   *x = of_bias ? &t->side[which].bias[row] : &t->side[which].factors[at];
+		float		gradient = of_bias ? bias[which][row] : before[which][at];
+		float		middle = *x;
+		float		up = middle + 0.02f;
+		float		down = middle - 0.02f;
+		double		difference;
+
+		*x = up;
+		difference = objective(t);
+		*x = down;
+		difference -= objective(t);
+		*x = middle;
+		difference /= (double) up - down;
+		worst = fmax(worst, fabs(difference - gradient * (double) t->problem->npairs) /
+					 (1 + fabs(difference)));
+	}
+	check(worst < 5e-3, "stochastic: %s: the gradient is the objective's finite differences (%.1e)",
+		  name, worst);
+}
+
+/* Trains for some epochs; returns the objective's fall. */
+static double
+train(Training *t, int epochs)
+{
+	double		before = objective(t);
+	SgdSums		sums;
+
+	for (int epoch = 0; epoch < epochs; epoch++)
+	{
+		t->block.key = 1000 + epoch;
+		if (sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL) != NUMERICS_OK)
+			return -1;
+	}
+	t->block.key = 99;
+	return objective(t) / before;
+}
+
+static void
+test_solver(void)
+{
+	AlsSpec		ratings = {.factors = 5, .biased = true, .mean = 3, .regularization = 0.4,
+	.reg_exponent = 0.5, .bias_regularization = 0.6};
+	AlsSpec		gravity = ratings;
+	AlsSpec		choices = {.factors = 5, .implicit = true, .biased = true, .alpha = 0.5,
+	.regularization = 0.02, .reg_exponent = 1, .bias_regularization = 0.1};
+	SgdSpec		squared = {.loss = {.kind = LOSS_SQUARED}, .learning_rate = 0.02, .batch_size = 1};
+	SgdSpec		linked = {.loss = {.kind = LOSS_SQUARED, .linked = true, .low = 0, .high = 6},
+	.learning_rate = 0.02, .batch_size = 1};
+	SgdSpec		logistic = {.loss = {.kind = LOSS_LOGISTIC, .high = 1}, .negatives = 3,
+	.learning_rate = 0.05, .batch_size = 1};
+	SgdSpec		bpr = {.loss = {.kind = LOSS_BPR}, .negatives = 2, .weighted = true,
+	.negative_kind = NEGATIVES_POPULARITY, .learning_rate = 0.05, .batch_size = 1};
+	SgdSpec		batch = bpr;
+	Training   *a;
+	Training   *b;
+
+	gravity.alpha0 = 0.05;
+	check_gradient("squared", &ratings, squared);
+	check_gradient("squared with gravity", &gravity, squared);
+	check_gradient("squared in a range, with gravity", &gravity, linked);
+	check_gradient("logistic", &choices, logistic);
+	check_gradient("bpr", &choices, bpr);
+	batch.negative_kind = NEGATIVES_IN_BATCH;
+	check_gradient("bpr, negatives in the batch", &choices, batch);
+
+	for (OptimizerKind kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAM; kind++)
+		for (int size = 1; size <= 8; size += 7)
+		{
+			SgdSpec		sgd = logistic;
+			double		fall;
+
+			sgd.optimizer = kind;
+			sgd.batch_size = size;
+			fall = train(training_make(&choices, &sgd, sgd_kernel_choose()), 20);
+			check(fall > 0 && fall < 0.9, "stochastic: optimizer %d, batches of %d: the objective falls to %.2f of it",
+				  (int) kind, size, fall);
+		}
+
+	a = training_make(&gravity, &squared, &sgd_kernel_base);
+	b = training_make(&gravity, &squared, sgd_kernel_choose());
+	(void) train(a, 3);
+	(void) train(b, 3);
+	check(same_bytes(a->side[0].factors, b->side[0].factors,
+					 a->side[0].n * a->problem->stride * sizeof(float)),
+		  "stochastic: kernels %s and %s agree to the bit", sgd_kernel_base.name,
+		  sgd_kernel_choose()->name);
+
+	/* Rows of a pair alone in its batch move as those of a pair by itself. */
+	squared.batch_size = 1;
+	a = training_make(&gravity, &squared, sgd_kernel_choose());
+	squared.batch_size = 2;
+	b = training_make(&gravity, &squared, sgd_kernel_choose());
+	for (int k = 0; k < 2; k++)
+	{
+		Training   *t = k == 0 ? a : b;
+		SgdSums		sums;
+
+		t->block.nrows = 1;
+		t->block.nmembers = 1;
+		t->offset[1] = 1;
+		(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+	}
+	{
+		double		worst = 0;
+
+		for (size_t k = 0; k < a->side[0].n * a->problem->stride; k++)
+			worst = fmax(worst, fabs(a->side[0].factors[k] - b->side[0].factors[k]));
+		check(worst < 1e-5, "stochastic: a batch of one sample is that sample (%.1e)", worst);
+	}
+}
+
+/* ---- Sampling ---- */
+
+static void
+test_sampling(void)
+{
+	enum {N = 1003, GROUPS = 7};
+	uint32_t	members[N];
+	uint32_t	start[GROUPS + 1];
+	uint8_t		group_of[N];
+	int			seen[N] = {0};
+	bool		whole = true;
+	int			held = 0;
+	bool		nested = true;
+
+	sampling_deal(42, N, GROUPS, members, start, group_of, NULL, NULL);
+	for (uint32_t g = 0; g < GROUPS; g++)
+		for (uint32_t k = start[g]; k < start[g + 1]; k++)
+		{
+			seen[members[k]]++;
+			whole &= group_of[members[k]] == g;
+		}
+	for (int k = 0; k < N; k++)
+		whole &= seen[k] == 1;
+	check(whole, "sampling: every item is dealt once, to the group that says so");
+
+	for (uint64_t u = 0; u < 200; u++)
+		for (uint64_t i = 0; i < 200; i++)
+		{
+			bool		tenth = sampling_held_out(u, i, 0, 0.1);
+
+			held += tenth;
+			nested &= !tenth || sampling_held_out(u, i, 0, 0.2);
+		}
+	check(held > 3800 && held < 4200 && nested,
+		  "sampling: a tenth is held out (%d of 40000), within the fifth that would be", held);
+}
+
+void
+test_sgd(void)
+{
+	test_losses();
+	test_optimizers();
+	test_sampling();
+	test_solver();
+	while (nproblems > 0)
+		problem_free(problems[--nproblems]);
+	while (nkept > 0)
+		free(kept[--nkept]);
+}
