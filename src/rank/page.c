@@ -141,7 +141,9 @@ topk_init_page(Page page, TopkGroup group)
 {
 	TopkOpaque *opaque;
 
-	PageInit(page, BLCKSZ, sizeof(TopkOpaque));
+	StaticAssertStmt(MAXALIGN(SizeOfPageHeaderData) + sizeof(TopkOpaque) <= TOPK_CONTENTS,
+					 "page contents begin too early");
+	PageInit(page, BLCKSZ, 0);
 	((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
 	opaque = TopkPageOpaque(page);
 	opaque->group = group;
@@ -289,8 +291,7 @@ topk_check_page(Relation index, Buffer buffer)
 	Page		page = BufferGetPage(buffer);
 	TopkOpaque *opaque;
 
-	if (PageIsNew(page) ||
-		PageGetSpecialSize(page) != MAXALIGN(sizeof(TopkOpaque)))
+	if (PageIsNew(page) || PageGetSpecialSize(page) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" contains an invalid page at block %u",

@@ -40,10 +40,10 @@ topk_page_key(BlockNumber block, double bound)
 	float		rounded = (float) bound;
 	uint32		bits;
 
-	if ((double) rounded > bound)
-		rounded = nextafterf(rounded, -INFINITY);
 	memcpy(&bits, &rounded, sizeof(bits));
 	bits = bits & 0x80000000 ? ~bits : bits | 0x80000000;
+	if ((double) rounded > bound)
+		bits--;					/* the next smaller float */
 	return (PageKey) bits << 32 | block;
 }
 
@@ -152,7 +152,6 @@ PinAhead(IndexScanDesc scan, TopkScan *state)
 	state->ahead = topk_pin(scan->indexRelation, PAGE_KEY_BLOCK(key));
 	page = BufferGetPage(state->ahead);
 	prefetch_memory(page);
-	prefetch_memory(page + BLCKSZ - sizeof(TopkOpaque));
 	for (int i = TOPK_CONTENTS; i < state->prefetch_end; i += PREFETCH_LINE)
 		prefetch_memory(page + i);
 }
@@ -224,6 +223,7 @@ RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 	TopkParts	parts = topk_parts(page);
 	double		lowest = candidates_lowest(&state->candidates);
 	double		highest = candidates_highest(&state->candidates);
+	int			count = opaque->count;
 	double		bounds[TOPK_MAX_ENTRIES];
 
 	/*
@@ -239,7 +239,7 @@ RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 	}
 
 	ComputeBounds(state, opaque, &parts, bounds);
-	for (int i = 0; i < opaque->count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		Candidate	candidate;
 

@@ -37,7 +37,7 @@
  * A data page lays out its entries as arrays, each of `capacity` places (fixed
  * by the group, topk_capacity):
  *
- *	 header | codes, in groups of 16 | scales | errors | norms | TIDs | killed | opaque
+ *	 header, opaque | codes, in groups of 16 | scales | errors | norms | TIDs | killed
  *
  * "Killed" are hints that a row is dead to everyone, a byte each, in the page's
  * hole, which WAL neither logs nor keeps: any change of the page clears them.
@@ -73,6 +73,7 @@
 #include "access/generic_xlog.h"
 #include "access/relscan.h"
 #include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "storage/itemptr.h"
 
 #include "numerics/codes.h"
@@ -119,7 +120,10 @@ typedef uint32 TopkGroup;
 #define TOPK_COARSEST_SHIFT			20
 #define TOPK_FINEST_SHIFT			TOPK_BUCKET_BITS
 
-/* In the special space of every page */
+/*
+ * What each page says of itself, right after the page header: in the same cache
+ * line, which a special space at the page's end would not be.
+ */
 typedef struct TopkOpaque
 {
 	TopkGroup	group;
@@ -132,7 +136,8 @@ typedef struct TopkOpaque
 } TopkOpaque;
 
 #define TOPK_PAGE_ID	0xFA70
-#define TopkPageOpaque(page) ((TopkOpaque *) PageGetSpecialPointer(page))
+#define TopkPageOpaque(page) \
+	((TopkOpaque *) ((char *) (page) + MAXALIGN(SizeOfPageHeaderData)))
 
 /* One data page, as the directory knows it */
 typedef struct TopkDirEntry
@@ -172,8 +177,7 @@ typedef struct TopkMeta
 
 /* Contents begin on a cache line. */
 #define TOPK_CONTENTS	64
-#define TOPK_CONTENTS_SIZE \
-	(BLCKSZ - TOPK_CONTENTS - MAXALIGN(sizeof(TopkOpaque)))
+#define TOPK_CONTENTS_SIZE	(BLCKSZ - TOPK_CONTENTS)
 
 #define TopkPageMeta(page) ((TopkMeta *) ((char *) (page) + TOPK_CONTENTS))
 #define TopkPageEntries(page) ((TopkDirEntry *) ((char *) (page) + TOPK_CONTENTS))
