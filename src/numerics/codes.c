@@ -302,7 +302,7 @@ code_zero_bound(const CodeQuery *query, CodeDistance distance)
  */
 static void
 ProductsPlain(const CodeQuery *query, const uint8_t *group, size_t size,
-			  int32_t *products)
+			  ptrdiff_t ahead, int32_t *products)
 {
 	uint32_t	sum[CODE_GROUP] = {0};
 
@@ -310,6 +310,7 @@ ProductsPlain(const CodeQuery *query, const uint8_t *group, size_t size,
 	{
 		const uint8_t *four = group + k * size;
 
+		FETCH_AHEAD(four, ahead);
 		for (size_t i = 0; i < size; i++)
 			for (size_t j = 0; j < 4; j++)
 				sum[i] += (uint32_t) (query->digits[k + j] * four[4 * i + j]);

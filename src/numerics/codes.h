@@ -74,6 +74,12 @@ typedef struct CodeBlock
 	const float *norm;
 	const float *scale;
 	const float *error;
+
+	/*
+	 * Where the next block to be searched lies, as a distance from this one in
+	 * bytes, or 0: its memory is fetched meanwhile.
+	 */
+	ptrdiff_t	ahead;
 } CodeBlock;
 
 /* A query made ready for blocks of vectors of its own length. */

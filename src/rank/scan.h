@@ -64,7 +64,6 @@ typedef struct TopkScan
 	PageKey    *page_heap;		/* if not: those yet to read, least first */
 	Size		page_heap_n;
 	Buffer		ahead;			/* pinned: the page to be read next */
-	int			prefetch_end;	/* of what is read of a page */
 	CandidateSet candidates;
 
 	Candidate	last;			/* returned last, to be killed perhaps */

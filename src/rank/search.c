@@ -14,9 +14,9 @@
  * costs more than the memory does; m stays within work_mem.
  *
  * A search of all codes runs at the speed of memory, and next to that the way to
- * a page matters: so the next page is pinned and fetched into the processor's
- * cache while the last one is searched, and its buffer is found by where it was
- * the last time (topk_pin).
+ * a page matters: so the next page is pinned early and fetched into the
+ * processor's cache while the last one is searched, and its buffer is found by
+ * where it was the last time (topk_pin).
  */
 #include "postgres.h"
 
@@ -30,9 +30,6 @@
 
 #define FIRST_CANDIDATES	512
 #define GROWTH				4
-
-/* A cache line, or less */
-#define PREFETCH_LINE		64
 
 PageKey
 topk_page_key(BlockNumber block, double bound)
@@ -90,9 +87,6 @@ BeginRanked(TopkScan *state, Size m)
 	state->next_page = 0;
 	if (ranked->n == 0)
 		return;
-	state->prefetch_end = TOPK_CONTENTS +
-		topk_capacity(TOPK_GROUP(TOPK_CODED, state->query_length, 0)) *
-		(code_bytes(state->query_length) + sizeof(CodeScalars));
 	if (state->sorted)
 		return;
 	if (state->page_heap == NULL)
@@ -137,23 +131,18 @@ NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
 }
 
 /*
- * Pins the page that will be read next, and asks the processor to bring it
- * nearer meanwhile: its pages lie anywhere in shared buffers, so the hardware
- * does not foresee them.
+ * Pins the page that will be read next, so that its codes can be fetched from
+ * memory while this page's are searched.
  */
 static void
 PinAhead(IndexScanDesc scan, TopkScan *state)
 {
 	PageKey		key;
-	const char *page;
 
 	if (!PeekPage(state, &key))
 		return;
 	state->ahead = topk_pin(scan->indexRelation, PAGE_KEY_BLOCK(key));
-	page = BufferGetPage(state->ahead);
-	prefetch_memory(page);
-	for (int i = TOPK_CONTENTS; i < state->prefetch_end; i += PREFETCH_LINE)
-		prefetch_memory(page + i);
+	prefetch_memory(BufferGetPage(state->ahead));
 }
 
 void
@@ -185,9 +174,10 @@ TakePage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 
 /* The bounds of all entries of a ranked page. */
 static void
-ComputeBounds(const TopkScan *state, const TopkOpaque *opaque,
-			  const TopkParts *parts, double *bounds)
+ComputeBounds(const TopkScan *state, Page page, const TopkParts *parts,
+			  double *bounds)
 {
+	TopkOpaque *opaque = TopkPageOpaque(page);
 	CodeBlock	codes;
 
 	if (TOPK_GROUP_KIND(opaque->group) == TOPK_ZERO)
@@ -210,6 +200,9 @@ ComputeBounds(const TopkScan *state, const TopkOpaque *opaque,
 	codes.norm = parts->norm;
 	codes.scale = parts->scale;
 	codes.error = parts->error;
+	codes.ahead = 0;
+	if (BufferIsValid(state->ahead))
+		codes.ahead = (char *) BufferGetPage(state->ahead) - (char *) page;
 	code_bounds(state->query, state->distance, &codes, bounds);
 }
 
@@ -238,7 +231,7 @@ RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 		return;
 	}
 
-	ComputeBounds(state, opaque, &parts, bounds);
+	ComputeBounds(state, page, &parts, bounds);
 	for (int i = 0; i < count; i++)
 	{
 		Candidate	candidate;

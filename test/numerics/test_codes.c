@@ -123,7 +123,8 @@ FillBlock(TestBlock *t, size_t capacity, size_t count, size_t length,
 			  "code %zu of %zu does not read back", i, capacity);
 	}
 	t->block = (CodeBlock) {
-		capacity, count, length, t->bytes, t->norm, t->scale, t->error
+		capacity, count, length, t->bytes, t->norm, t->scale, t->error,
+		(ptrdiff_t) RandomBelow(2) * 8192
 	};
 	free(one);
 }
@@ -162,7 +163,7 @@ CheckProducts(const CodeQuery *query, const TestBlock *t)
 			(query->error * (1.0 + t->error[i]) + t->error[i]);
 		code_bounds(query, CODE_COSINE,
 					&(CodeBlock) {
-						1, 1, query->length, one, t->norm + i, t->scale + i, t->error + i
+						1, 1, query->length, one, t->norm + i, t->scale + i, t->error + i, 0
 					}, &bound);
 		CHECK(fabs(bound - fmax(0.0, 1.0 - cosine)) < 1e-9,
 			  "product: bound %g for %g", bound, 1.0 - cosine);
