@@ -8,7 +8,8 @@
  *
  * Sorting by norm rather than by bucket gives each page its own narrow range,
  * so that scans stop as early as the data allow.  A page holds one bucket, so
- * that the last page of each takes inserts later.
+ * that the last page of each takes inserts later; how fine the buckets are
+ * follows the number of pages.
  *
  * Nobody sees the file before the build ends, so its pages are logged all at
  * once then, as complete images.
@@ -40,8 +41,10 @@ typedef struct BuildState
 	TupleTableSlot *slot;		/* (sort key, TopkItem) to and from the sort */
 	TopkItem	item;
 	double		entries;
+	double		pages;			/* that they will fill, about */
 
 	/* while writing */
+	uint32		bucket_shift;
 	PGAlignedBlock page;		/* the one being filled */
 	bool		filling;
 	BlockNumber blocks;			/* written so far */
@@ -90,6 +93,7 @@ PutRow(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	ExecStoreVirtualTuple(state->slot);
 	tuplesort_puttupleslot(state->sort, state->slot);
 	state->entries++;
+	state->pages += 1.0 / topk_capacity(state->item.group);
 
 	ExecClearTuple(state->slot);
 	MemoryContextSwitchTo(old);
@@ -198,6 +202,21 @@ WriteItem(BuildState *state, const TopkItem *item)
 	state->directory[state->npages - 1].norm_low = item->scalars.norm;
 }
 
+/*
+ * How fine the buckets are to be: so that the pages that are not full, two a
+ * bucket at the most, one of the build and one of later inserts, are few next to
+ * all pages.
+ */
+static uint32
+BucketShift(double pages)
+{
+	uint32		shift = TOPK_COARSEST_SHIFT;
+
+	for (double many = 1000; pages > many && shift > TOPK_FINEST_SHIFT; many *= 4)
+		shift--;
+	return shift;
+}
+
 static void
 WriteItems(BuildState *state)
 {
@@ -206,6 +225,7 @@ WriteItems(BuildState *state)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, TOPK_PHASE_WRITE);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_TOTAL, (int64) state->entries);
 
+	state->bucket_shift = BucketShift(state->pages);
 	state->allocated = 1024;
 	state->directory = palloc(state->allocated * sizeof(TopkDirEntry));
 	while (tuplesort_gettupleslot(state->sort, true, false, state->slot, NULL))
@@ -214,6 +234,7 @@ WriteItems(BuildState *state)
 		bytea	   *item = DatumGetByteaPP(slot_getattr(state->slot, 2, &isnull));
 
 		memcpy(&state->item, VARDATA_ANY(item), VARSIZE_ANY_EXHDR(item));
+		state->item.group = topk_coarsen(state->item.group, state->bucket_shift);
 		WriteItem(state, &state->item);
 		done++;
 		if (((int64) done & 0xFFF) == 0)
@@ -251,6 +272,7 @@ WriteDirectory(BuildState *state)
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	meta = TopkPageMeta(BufferGetPage(buffer));
 	meta->blocks = state->blocks;
+	meta->bucket_shift = state->bucket_shift;
 	meta->first_directory = first;
 	meta->last_directory = last;
 	MarkBufferDirty(buffer);

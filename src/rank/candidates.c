@@ -48,16 +48,16 @@ SiftDown(Candidate *heap, Size n, Size i)
 	heap[i] = c;
 }
 
-void
-candidates_heapify(Candidate *heap, Size n)
+static void
+Heapify(Candidate *heap, Size n)
 {
 	for (Size i = n / 2; i > 0; i--)
 		SiftDown(heap, n, i - 1);
 }
 
 /* The last of n candidates finds its place. */
-void
-candidates_sift_up(Candidate *heap, Size n)
+static void
+SiftUp(Candidate *heap, Size n)
 {
 	Size		i = n - 1;
 	Candidate	c = heap[i];
@@ -71,8 +71,8 @@ candidates_sift_up(Candidate *heap, Size n)
 }
 
 /* Takes the first of n candidates away. */
-void
-candidates_pop(Candidate *heap, Size n)
+static void
+Pop(Candidate *heap, Size n)
 {
 	heap[0] = heap[n - 1];
 	if (n > 1)
@@ -144,7 +144,7 @@ candidates_offer(CandidateSet *set, const Candidate *candidate)
 		return;
 
 	set->heap[set->n++] = *candidate;
-	candidates_sift_up(set->heap, set->n);
+	SiftUp(set->heap, set->n);
 
 	if (set->n == 2 * set->m)
 	{
@@ -152,7 +152,7 @@ candidates_offer(CandidateSet *set, const Candidate *candidate)
 		set->ceiling = set->heap[set->m];
 		set->has_ceiling = true;
 		set->n = set->m;
-		candidates_heapify(set->heap, set->n);
+		Heapify(set->heap, set->n);
 	}
 }
 
@@ -163,7 +163,7 @@ candidates_take(CandidateSet *set)
 	Assert(set->n > 0);
 	set->floor = set->heap[0];
 	set->has_floor = true;
-	candidates_pop(set->heap, set->n);
+	Pop(set->heap, set->n);
 	set->n--;
 	return set->floor;
 }

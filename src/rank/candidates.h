@@ -46,11 +46,6 @@ candidate_less(const Candidate *a, const Candidate *b)
 	return ItemPointerCompare((ItemPointer) &a->tid, (ItemPointer) &b->tid) < 0;
 }
 
-/* Heaps of candidates, the least on top; also used for pages by their bound. */
-extern void candidates_heapify(Candidate *heap, Size n);
-extern void candidates_sift_up(Candidate *heap, Size n);
-extern void candidates_pop(Candidate *heap, Size n);
-
 extern void candidates_begin(CandidateSet *set, Size m);
 extern void candidates_offer(CandidateSet *set, const Candidate *candidate);
 extern Candidate candidates_take(CandidateSet *set);

@@ -5,7 +5,7 @@
  * First the index itself: the meta page, the chain of the directory, each
  * entry's page being what the entry says, each code's norm within its page's
  * range and bucket.  Every entry is entered into a Bloom filter with its TID and
- * its whole code.  Then the table: every row that was visible before must be in
+ * its whole code, except for those that scans pass over as dead.  Then the table: every row that was visible before must be in
  * the filter, coded anew; so the filter's rare false positives can hide a
  * fault, but nothing sound is ever reported.  Memory stays within
  * maintenance_work_mem.
@@ -48,8 +48,10 @@ typedef struct CheckState
 	Relation	heap;
 	Relation	index;
 	BlockNumber blocks;			/* of the index, when the check began */
+	uint32		bucket_shift;
 	BlockNumber heap_blocks;
 	uint8	   *seen;			/* a bit for each of them, if found by now */
+	bool		heed_killed;	/* marks count, as in scans */
 	bloom_filter *entries;
 	TopkItem	item;
 	MemoryContext row_context;
@@ -86,6 +88,9 @@ CheckMeta(CheckState *state, TopkMeta *meta)
 	if (meta->blocks > RelationGetNumberOfBlocks(state->index))
 		CORRUPTED(state, "The meta page speaks of %u blocks, the file has %u.",
 				  meta->blocks, RelationGetNumberOfBlocks(state->index));
+	if (meta->bucket_shift < TOPK_FINEST_SHIFT || meta->bucket_shift > TOPK_COARSEST_SHIFT)
+		CORRUPTED(state, "The meta page has buckets of %u bits.", meta->bucket_shift);
+	state->bucket_shift = meta->bucket_shift;
 	if (meta->opens > TOPK_MAX_OPENS)
 		CORRUPTED(state, "The meta page lists %u open pages.", meta->opens);
 }
@@ -100,7 +105,7 @@ CheckCode(CheckState *state, const TopkDirEntry *entry, const CodeScalars *scala
 	if (!(scalars->norm >= entry->norm_low && scalars->norm <= entry->norm_high))
 		CORRUPTED(state, "Block %u holds norm %g, outside of its range %g to %g.",
 				  entry->block, scalars->norm, entry->norm_low, entry->norm_high);
-	topk_bucket_range(entry->group, &low, &high);
+	topk_bucket_range(entry->group, state->bucket_shift, &low, &high);
 	if (!(scalars->norm >= low && scalars->norm <= high))
 		CORRUPTED(state, "Block %u holds norm %g, outside of its bucket %g to %g.",
 				  entry->block, scalars->norm, low, high);
@@ -120,6 +125,9 @@ CheckEntries(CheckState *state, Page page, const TopkDirEntry *entry)
 
 	for (int i = 0; i < opaque->count; i++)
 	{
+		/* marked as dead to everyone, so nobody may see the row */
+		if (state->heed_killed && parts.killed[i])
+			continue;
 		memset(item, 0, offsetof(TopkItem, bytes));
 		item->group = opaque->group;
 		item->tid = parts.tids[i];
@@ -229,6 +237,7 @@ CheckRow(Relation index, ItemPointer tid, Datum *values, bool *isnull,
 	MemoryContext old = MemoryContextSwitchTo(state->row_context);
 
 	topk_form_item(&state->item, values[0], isnull[0], tid);
+	state->item.group = topk_coarsen(state->item.group, state->bucket_shift);
 	if (bloom_lacks_element(state->entries, (unsigned char *) &state->item,
 							TopkItemSize(&state->item)))
 		CORRUPTED(state, "It lacks the entry of row (%u,%u) of table \"%s\".",
@@ -334,6 +343,7 @@ mf_index_check(PG_FUNCTION_ARGS)
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	CheckIsUsable(state.index, snapshot);
 	state.blocks = RelationGetNumberOfBlocks(state.index);
+	state.heed_killed = !RecoveryInProgress();
 	state.seen = palloc0(state.blocks / 8 + 1);
 	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "topk check row",
 											  ALLOCSET_DEFAULT_SIZES);

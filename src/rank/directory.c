@@ -29,16 +29,20 @@ typedef struct Place
 	bool		reopen;			/* a page of the group, not a free one */
 } Place;
 
-/* The group's open page, or an invalid block number. */
+/*
+ * The group's open page, or an invalid block number; the group becomes that of
+ * the index's own buckets.
+ */
 BlockNumber
-topk_open_page(Relation index, TopkGroup group)
+topk_open_page(Relation index, TopkGroup *group)
 {
 	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
 	BlockNumber block = InvalidBlockNumber;
 
+	*group = topk_coarsen(*group, meta->bucket_shift);
 	for (uint32 i = 0; i < meta->opens; i++)
-		if (meta->open[i].group == group)
+		if (meta->open[i].group == *group)
 		{
 			block = meta->open[i].block;
 			break;
@@ -159,6 +163,7 @@ Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
 	Buffer		buffer = topk_read(index, place->block, BUFFER_LOCK_SHARE);
 	TopkOpaque *opaque = TopkPageOpaque(BufferGetPage(buffer));
 	bool		room = opaque->group == group && opaque->count < opaque->capacity;
+	uint32		bucket_shift = TopkPageMeta(BufferGetPage(meta_buffer))->bucket_shift;
 	GenericXLogState *state;
 	TopkDirEntry *entry;
 
@@ -171,7 +176,7 @@ Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
 	buffer = topk_read(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
 	entry = TopkPageEntries(GenericXLogRegisterBuffer(state, buffer, 0)) + place->entry;
 	if (room && TOPK_GROUP_KIND(group) == TOPK_CODED)
-		topk_bucket_range(group, &entry->norm_low, &entry->norm_high);
+		topk_bucket_range(group, bucket_shift, &entry->norm_low, &entry->norm_high);
 	else if (!room)
 		entry->group = group;
 	GenericXLogFinish(state);
@@ -213,7 +218,7 @@ ReuseFree(Relation index, Buffer meta_buffer, const Place *place, TopkGroup grou
 	uint32		removals = TopkPageOpaque(page)->removals;
 
 	entry->group = group | TOPK_ROOM;
-	topk_bucket_range(group, &entry->norm_low, &entry->norm_high);
+	topk_bucket_range(group, meta->bucket_shift, &entry->norm_low, &entry->norm_high);
 	topk_init_page(page, group);
 	TopkPageOpaque(page)->removals = removals;
 	meta->free--;
@@ -293,7 +298,7 @@ AddPage(Relation index, Buffer meta_buffer, TopkGroup group)
 	entry = TopkPageEntries(page) + TopkPageOpaque(page)->count++;
 	entry->block = BufferGetBlockNumber(data);
 	entry->group = group | TOPK_ROOM;
-	topk_bucket_range(group, &entry->norm_low, &entry->norm_high);
+	topk_bucket_range(group, meta->bucket_shift, &entry->norm_low, &entry->norm_high);
 	topk_init_page(GenericXLogRegisterBuffer(state, data, GENERIC_XLOG_FULL_IMAGE), group);
 	meta->blocks++;
 	RememberOpen(meta, group, BufferGetBlockNumber(data));

@@ -43,7 +43,7 @@ topk_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 	topk_form_item(&item, values[0], isnull[0], tid);
 	for (;;)
 	{
-		BlockNumber block = topk_open_page(index, item.group);
+		BlockNumber block = topk_open_page(index, &item.group);
 
 		if (block != InvalidBlockNumber && AddToPage(index, block, &item))
 			return false;

@@ -43,7 +43,8 @@ FloatFromBits(uint32 bits)
 
 /*
  * The entry for a value, in any case: values that no operator accepts are
- * indexed too, for the operator itself to refuse when a scan returns them.
+ * indexed too, for the operator itself to refuse when a scan returns them.  Its
+ * group has the finest bucket (see topk_coarsen).
  */
 void
 topk_form_item(TopkItem *item, Datum value, bool isnull, ItemPointer tid)
@@ -68,7 +69,7 @@ topk_form_item(TopkItem *item, Datum value, bool isnull, ItemPointer tid)
 		{
 			case CODE_REGULAR:
 				item->group = TOPK_GROUP(TOPK_CODED, vector.length,
-										 FloatBits(item->scalars.norm) >> TOPK_BUCKET_SHIFT);
+										 FloatBits(item->scalars.norm) >> TOPK_BUCKET_BITS);
 				break;
 			case CODE_ZERO:
 				item->group = TOPK_GROUP(TOPK_ZERO, vector.length, 0);
@@ -81,14 +82,22 @@ topk_form_item(TopkItem *item, Datum value, bool isnull, ItemPointer tid)
 		pfree(array);
 }
 
+/* The group in an index whose buckets leave out so many bits. */
+TopkGroup
+topk_coarsen(TopkGroup group, uint32 bucket_shift)
+{
+	return group & ~((1u << (bucket_shift - TOPK_BUCKET_BITS)) - 1);
+}
+
 /* The norms that a bucket holds. */
 void
-topk_bucket_range(TopkGroup group, float4 *low, float4 *high)
+topk_bucket_range(TopkGroup group, uint32 bucket_shift,
+				  float4 *low, float4 *high)
 {
-	uint32		bits = TOPK_GROUP_BUCKET(group) << TOPK_BUCKET_SHIFT;
+	uint32		bits = TOPK_GROUP_BUCKET(group) << TOPK_BUCKET_BITS;
 
 	*low = FloatFromBits(bits);
-	*high = FloatFromBits(bits | ((1u << TOPK_BUCKET_SHIFT) - 1));
+	*high = FloatFromBits(bits | ((1u << bucket_shift) - 1));
 }
 
 /*
@@ -123,16 +132,18 @@ topk_capacity(TopkGroup group)
 /*
  * An empty page of the group.  Of a data page, the hints about killed entries
  * are the "hole" in the middle that WAL leaves out of page images and clears
- * when it changes a page: they are never right but where they were set.  Other
- * than that pages have no hole, as what is in use of the arrays is not in one
- * piece.
+ * when it changes a page.  (It does not clear it where there is no WAL, so who
+ * moves entries has to.)  Other than that pages have no hole, as what is in use
+ * of the arrays is not in one piece.
  */
 void
 topk_init_page(Page page, TopkGroup group)
 {
 	TopkOpaque *opaque;
 
-	PageInit(page, BLCKSZ, sizeof(TopkOpaque));
+	StaticAssertStmt(MAXALIGN(SizeOfPageHeaderData) + sizeof(TopkOpaque) <= TOPK_CONTENTS,
+					 "page contents begin too early");
+	PageInit(page, BLCKSZ, 0);
 	((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
 	opaque = TopkPageOpaque(page);
 	opaque->group = group;
@@ -153,6 +164,7 @@ topk_init_meta(Page page)
 	meta->magic = TOPK_MAGIC;
 	meta->version = TOPK_VERSION;
 	meta->blocks = TOPK_META_BLOCK + 1;
+	meta->bucket_shift = TOPK_COARSEST_SHIFT;
 	meta->first_directory = InvalidBlockNumber;
 	meta->last_directory = InvalidBlockNumber;
 }
@@ -198,6 +210,7 @@ topk_add_item(Page page, const TopkItem *item)
 		parts.error[i] = item->scalars.error;
 	}
 	parts.tids[i] = item->tid;
+	parts.killed[i] = 0;
 	opaque->count++;
 }
 
@@ -278,8 +291,7 @@ topk_check_page(Relation index, Buffer buffer)
 	Page		page = BufferGetPage(buffer);
 	TopkOpaque *opaque;
 
-	if (PageIsNew(page) ||
-		PageGetSpecialSize(page) != MAXALIGN(sizeof(TopkOpaque)))
+	if (PageIsNew(page) || PageGetSpecialSize(page) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" contains an invalid page at block %u",

@@ -153,20 +153,18 @@ PageBound(const TopkScan *state, const TopkDirEntry *entry)
 }
 
 static void
-AddPage(PageList *list, BlockNumber block, double bound)
+AddPage(PageList *list, PageKey key)
 {
 	if (list->n == list->allocated)
 	{
 		list->allocated = list->allocated == 0 ? 256 : list->allocated * 2;
 		if (list->pages == NULL)
-			list->pages = palloc(list->allocated * sizeof(Candidate));
+			list->pages = palloc(list->allocated * sizeof(PageKey));
 		else
 			list->pages = repalloc_huge(list->pages,
-										mul_size(list->allocated, sizeof(Candidate)));
+										mul_size(list->allocated, sizeof(PageKey)));
 	}
-	memset(&list->pages[list->n], 0, sizeof(Candidate));
-	list->pages[list->n].block = block;
-	list->pages[list->n].bound = bound;
+	list->pages[list->n] = key;
 	list->n++;
 }
 
@@ -176,7 +174,7 @@ ReadDirectory(IndexScanDesc scan, TopkScan *state)
 {
 	TopkDirEntry *entries = palloc(TOPK_DIRECTORY_CAPACITY * sizeof(TopkDirEntry));
 	BlockNumber block = InvalidBlockNumber;
-	double		previous = -INFINITY;
+	PageKey		previous = 0;
 
 	state->sorted = true;
 	do
@@ -188,19 +186,19 @@ ReadDirectory(IndexScanDesc scan, TopkScan *state)
 		for (int i = 0; i < count; i++)
 		{
 			Stage		stage;
-			double		bound = 0.0;
+			PageKey		key = entries[i].block;
 
 			if (entries[i].group == TOPK_FREE)
 				continue;
 			stage = StageOf(state, &entries[i]);
 			if (stage == STAGE_RANKED)
 			{
-				bound = PageBound(state, &entries[i]);
-				if (bound < previous)
+				key = topk_page_key(entries[i].block, PageBound(state, &entries[i]));
+				if (key < previous)
 					state->sorted = false;
-				previous = bound;
+				previous = key;
 			}
-			AddPage(&state->lists[stage], entries[i].block, bound);
+			AddPage(&state->lists[stage], key);
 		}
 	} while (block != InvalidBlockNumber);
 	pfree(entries);
@@ -219,7 +217,7 @@ StreamPage(IndexScanDesc scan, TopkScan *state)
 
 	if (state->next_page == list->n)
 		return false;
-	block = list->pages[state->next_page++].block;
+	block = PAGE_KEY_BLOCK(list->pages[state->next_page++]);
 	if (state->stream == NULL)
 		state->stream = palloc(TOPK_MAX_ENTRIES * sizeof(Candidate));
 	state->stream_n = 0;

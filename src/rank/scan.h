@@ -22,10 +22,18 @@ typedef enum Stage
 	STAGES
 } Stage;
 
-/* Pages of a stage: of each the block, and the bound in the ranked stage */
+/*
+ * A page and the bound of its range of norms in one number, to be compared as
+ * such: the bound rounded down to a float, its bits made sortable, and the block.
+ */
+typedef uint64 PageKey;
+
+#define PAGE_KEY_BLOCK(key) ((BlockNumber) (key))
+
+/* Pages of a stage; the bound matters in the ranked stage only. */
 typedef struct PageList
 {
-	Candidate  *pages;
+	PageKey    *pages;
 	Size		n;
 	Size		allocated;
 } PageList;
@@ -52,8 +60,8 @@ typedef struct TopkScan
 	int			stream_n;
 	int			stream_next;
 
-	bool		sorted;			/* ranked pages are in order of their bounds */
-	Candidate  *page_heap;		/* if not: those yet to read, least first */
+	bool		sorted;			/* ranked pages are in order of their keys */
+	PageKey    *page_heap;		/* if not: those yet to read, least first */
 	Size		page_heap_n;
 	Buffer		ahead;			/* pinned: the page to be read next */
 	int			prefetch_end;	/* of what is read of a page */
@@ -65,6 +73,7 @@ typedef struct TopkScan
 } TopkScan;
 
 /* search.c */
+extern PageKey topk_page_key(BlockNumber block, double bound);
 extern void topk_begin_ranked(TopkScan *state);
 extern bool topk_next_ranked(IndexScanDesc scan, TopkScan *state,
 							 Candidate *next);

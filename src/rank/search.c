@@ -34,6 +34,52 @@
 /* A cache line, or less */
 #define PREFETCH_LINE		64
 
+PageKey
+topk_page_key(BlockNumber block, double bound)
+{
+	float		rounded = (float) bound;
+	uint32		bits;
+
+	memcpy(&bits, &rounded, sizeof(bits));
+	bits = bits & 0x80000000 ? ~bits : bits | 0x80000000;
+	if ((double) rounded > bound)
+		bits--;					/* the next smaller float */
+	return (PageKey) bits << 32 | block;
+}
+
+/* The bound in a key, which is the true one rounded down. */
+static double
+KeyBound(PageKey key)
+{
+	uint32		bits = key >> 32;
+	float		bound;
+
+	bits = bits & 0x80000000 ? bits & 0x7FFFFFFF : ~bits;
+	memcpy(&bound, &bits, sizeof(bound));
+	return bound;
+}
+
+/* Moves the key at i down to its place in a heap of n, the least on top. */
+static void
+SiftDownPage(PageKey *heap, Size n, Size i)
+{
+	PageKey		key = heap[i];
+
+	for (;;)
+	{
+		Size		child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		child += child + 1 < n && heap[child + 1] < heap[child];
+		if (key <= heap[child])
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = key;
+}
+
 /* Begins to read the ranked pages, from the best. */
 static void
 BeginRanked(TopkScan *state, Size m)
@@ -51,30 +97,42 @@ BeginRanked(TopkScan *state, Size m)
 		return;
 	if (state->page_heap == NULL)
 		state->page_heap = MemoryContextAllocHuge(CurrentMemoryContext,
-												  ranked->n * sizeof(Candidate));
-	memcpy(state->page_heap, ranked->pages, ranked->n * sizeof(Candidate));
+												  ranked->n * sizeof(PageKey));
+	memcpy(state->page_heap, ranked->pages, ranked->n * sizeof(PageKey));
 	state->page_heap_n = ranked->n;
-	candidates_heapify(state->page_heap, state->page_heap_n);
+	for (Size i = ranked->n / 2; i > 0; i--)
+		SiftDownPage(state->page_heap, ranked->n, i - 1);
 }
 
-/* Takes the best page not yet read, if its bound is not above the limit. */
+/* The best page not yet read; false if there is none. */
+static bool
+PeekPage(const TopkScan *state, PageKey *key)
+{
+	const PageList *ranked = &state->lists[STAGE_RANKED];
+
+	if (state->sorted ? state->next_page == ranked->n : state->page_heap_n == 0)
+		return false;
+	*key = state->sorted ? ranked->pages[state->next_page] : state->page_heap[0];
+	return true;
+}
+
+/* Takes it, if its bound is not above the limit. */
 static bool
 NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
 {
-	PageList   *ranked = &state->lists[STAGE_RANKED];
+	PageKey		key;
 
-	if (state->sorted)
-	{
-		if (state->next_page == ranked->n ||
-			ranked->pages[state->next_page].bound > limit)
-			return false;
-		*block = ranked->pages[state->next_page++].block;
-		return true;
-	}
-	if (state->page_heap_n == 0 || state->page_heap[0].bound > limit)
+	if (!PeekPage(state, &key) || KeyBound(key) > limit)
 		return false;
-	*block = state->page_heap[0].block;
-	candidates_pop(state->page_heap, state->page_heap_n--);
+	*block = PAGE_KEY_BLOCK(key);
+	if (state->sorted)
+		state->next_page++;
+	else
+	{
+		state->page_heap[0] = state->page_heap[--state->page_heap_n];
+		if (state->page_heap_n > 1)
+			SiftDownPage(state->page_heap, state->page_heap_n, 0);
+	}
 	return true;
 }
 
@@ -86,27 +144,14 @@ NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
 static void
 PinAhead(IndexScanDesc scan, TopkScan *state)
 {
-	BlockNumber block;
+	PageKey		key;
 	const char *page;
 
-	if (state->sorted)
-	{
-		PageList   *ranked = &state->lists[STAGE_RANKED];
-
-		if (state->next_page == ranked->n)
-			return;
-		block = ranked->pages[state->next_page].block;
-	}
-	else
-	{
-		if (state->page_heap_n == 0)
-			return;
-		block = state->page_heap[0].block;
-	}
-	state->ahead = topk_pin(scan->indexRelation, block);
+	if (!PeekPage(state, &key))
+		return;
+	state->ahead = topk_pin(scan->indexRelation, PAGE_KEY_BLOCK(key));
 	page = BufferGetPage(state->ahead);
 	prefetch_memory(page);
-	prefetch_memory(page + BLCKSZ - sizeof(TopkOpaque));
 	for (int i = TOPK_CONTENTS; i < state->prefetch_end; i += PREFETCH_LINE)
 		prefetch_memory(page + i);
 }
@@ -178,6 +223,7 @@ RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 	TopkParts	parts = topk_parts(page);
 	double		lowest = candidates_lowest(&state->candidates);
 	double		highest = candidates_highest(&state->candidates);
+	int			count = opaque->count;
 	double		bounds[TOPK_MAX_ENTRIES];
 
 	/*
@@ -193,7 +239,7 @@ RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 	}
 
 	ComputeBounds(state, opaque, &parts, bounds);
-	for (int i = 0; i < opaque->count; i++)
+	for (int i = 0; i < count; i++)
 	{
 		Candidate	candidate;
 

@@ -10,7 +10,8 @@
  * a bucket:
  *
  *	 coded		 a regular vector of a length, with the norm in a bucket; the
- *				 buckets split each doubling of the norm in eight
+ *				 buckets split each doubling of the norm in 8, in large indexes in
+ *				 up to 64
  *	 zero		 a zero vector of a length
  *	 irregular	 what has no code: NaN, infinity, extreme norms and lengths,
  *				 arrays that are no vectors
@@ -30,13 +31,13 @@
  * That is why inserts need no sorted place, and never move an entry: a B-tree
  * on the norm would keep the order exact, at the price of page splits, which
  * a scan that reads pages out of order could not bear without locking out
- * writers.  Buckets of a ninth of the norm's size cost a scan by inner product
- * about half as many pages again once all rows came by insert, and nothing else.
+ * writers.  Buckets cost a scan by inner product some more pages once all rows
+ * came by insert, and nothing else.
  *
  * A data page lays out its entries as arrays, each of `capacity` places (fixed
  * by the group, topk_capacity):
  *
- *	 header | codes, in groups of 16 | scales | errors | norms | TIDs | killed | opaque
+ *	 header, opaque | codes, in groups of 16 | scales | errors | norms | TIDs | killed
  *
  * "Killed" are hints that a row is dead to everyone, a byte each, in the page's
  * hole, which WAL neither logs nor keeps: any change of the page clears them.
@@ -72,6 +73,7 @@
 #include "access/generic_xlog.h"
 #include "access/relscan.h"
 #include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "storage/itemptr.h"
 
 #include "numerics/codes.h"
@@ -103,15 +105,25 @@ typedef enum TopkKind
 typedef uint32 TopkGroup;
 
 #define TOPK_GROUP(kind, length, bucket) \
-	((TopkGroup) (kind) << 26 | (TopkGroup) (length) << 12 | (TopkGroup) (bucket))
-#define TOPK_GROUP_KIND(group)		((TopkKind) ((group) >> 26 & 0x7))
-#define TOPK_GROUP_LENGTH(group)	((int) ((group) >> 12 & 0x3FFF))
-#define TOPK_GROUP_BUCKET(group)	((uint32) ((group) & 0xFFF))
+	((TopkGroup) (kind) << 27 | (TopkGroup) (length) << 14 | (TopkGroup) (bucket))
+#define TOPK_GROUP_KIND(group)		((TopkKind) ((group) >> 27 & 0x7))
+#define TOPK_GROUP_LENGTH(group)	((int) ((group) >> 14 & 0x1FFF))
+#define TOPK_GROUP_BUCKET(group)	((uint32) ((group) & 0x3FFF))
 
-/* A norm's bucket is the leading bits of its float: exponent, 3 of mantissa. */
-#define TOPK_BUCKET_SHIFT			20
+/*
+ * A norm's bucket is the leading bits of its float: the exponent and, of the
+ * mantissa, 3 bits in small indexes and up to 6 in large ones.  An index keeps
+ * how many are cut off, 20 to 17; a bucket's number has the bits that it does not
+ * use as zeros.
+ */
+#define TOPK_BUCKET_BITS			17
+#define TOPK_COARSEST_SHIFT			20
+#define TOPK_FINEST_SHIFT			TOPK_BUCKET_BITS
 
-/* In the special space of every page */
+/*
+ * What each page says of itself, right after the page header: in the same cache
+ * line, which a special space at the page's end would not be.
+ */
 typedef struct TopkOpaque
 {
 	TopkGroup	group;
@@ -124,7 +136,8 @@ typedef struct TopkOpaque
 } TopkOpaque;
 
 #define TOPK_PAGE_ID	0xFA70
-#define TopkPageOpaque(page) ((TopkOpaque *) PageGetSpecialPointer(page))
+#define TopkPageOpaque(page) \
+	((TopkOpaque *) ((char *) (page) + MAXALIGN(SizeOfPageHeaderData)))
 
 /* One data page, as the directory knows it */
 typedef struct TopkDirEntry
@@ -151,6 +164,7 @@ typedef struct TopkMeta
 	BlockNumber blocks;			/* in use, this one included; the file may have more */
 	BlockNumber first_directory;
 	BlockNumber last_directory;
+	uint32		bucket_shift;	/* bits of a norm that its bucket leaves out */
 	uint32		free;			/* entries of group "free" in the directory */
 	uint32		next_eviction;	/* place in `open` that is given up next */
 	uint32		opens;
@@ -163,8 +177,7 @@ typedef struct TopkMeta
 
 /* Contents begin on a cache line. */
 #define TOPK_CONTENTS	64
-#define TOPK_CONTENTS_SIZE \
-	(BLCKSZ - TOPK_CONTENTS - MAXALIGN(sizeof(TopkOpaque)))
+#define TOPK_CONTENTS_SIZE	(BLCKSZ - TOPK_CONTENTS)
 
 #define TopkPageMeta(page) ((TopkMeta *) ((char *) (page) + TOPK_CONTENTS))
 #define TopkPageEntries(page) ((TopkDirEntry *) ((char *) (page) + TOPK_CONTENTS))
@@ -206,7 +219,9 @@ typedef struct TopkItem
 extern void topk_form_item(TopkItem *item, Datum value, bool isnull,
 						   ItemPointer tid);
 extern int	topk_capacity(TopkGroup group);
-extern void topk_bucket_range(TopkGroup group, float4 *low, float4 *high);
+extern TopkGroup topk_coarsen(TopkGroup group, uint32 bucket_shift);
+extern void topk_bucket_range(TopkGroup group, uint32 bucket_shift,
+							  float4 *low, float4 *high);
 extern void topk_init_page(Page page, TopkGroup group);
 extern void topk_init_meta(Page page);
 extern TopkParts topk_parts(Page page);
@@ -217,7 +232,7 @@ extern Buffer topk_pin(Relation index, BlockNumber block);
 extern Buffer topk_read(Relation index, BlockNumber block, int lock);
 
 /* directory.c: pages for inserts, and reading the directory */
-extern BlockNumber topk_open_page(Relation index, TopkGroup group);
+extern BlockNumber topk_open_page(Relation index, TopkGroup *group);
 extern void topk_make_room(Relation index, TopkGroup group, BlockNumber full);
 extern BlockNumber topk_next_entries(Relation index, BlockNumber block,
 									 TopkDirEntry *entries, int *count);

@@ -73,6 +73,7 @@ RemoveEntries(Relation index, Buffer buffer, const bool *dead)
 			MoveEntry(page, i, kept);
 		kept++;
 	}
+	memset(topk_parts(page).killed, 0, opaque->capacity);
 	opaque->count = kept;
 	opaque->removals++;
 	GenericXLogFinish(state);

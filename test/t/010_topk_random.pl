@@ -41,14 +41,16 @@ sub run
 # vacuumed, built again; queries after every step.
 sub life
 {
-	my ($rows, $length, $wild, $each) = @_;
+	my ($rows, $length, $wild, $each, $kind) = @_;
 	my $ask = "SELECT * FROM topk_queries('t', $length, $each, $wild);
 		SELECT mf_index_check('t_v');";
+
+	$kind //= '';
 	my $some = int($rows / 4) + 3;
 
-	run("$rows vectors of $length, $wild wild", qq{
+	run("$rows vectors of $length, $wild wild, $kind table", qq{
 		DROP TABLE IF EXISTS t;
-		CREATE TABLE t (id int, v real[], r float8, note text);
+		CREATE $kind TABLE t (id int, v real[], r float8, note text);
 		INSERT INTO t SELECT i, topk_vector($length, $wild), random() FROM generate_series(1, $rows) i;
 		CREATE INDEX t_v ON t USING topk (v);
 		$ask
@@ -73,7 +75,7 @@ sub life
 		VACUUM t;
 		INSERT INTO t SELECT 4 * $rows + i, topk_vector($length, $wild), random() FROM generate_series(1, $some) i;
 		$ask
-		REINDEX INDEX CONCURRENTLY t_v;
+		@{[$kind eq 'TEMP' ? 'REINDEX INDEX t_v;' : 'REINDEX INDEX CONCURRENTLY t_v;']}
 		$ask
 		DELETE FROM t;
 		VACUUM t;
@@ -91,6 +93,8 @@ for my $round (1 .. $rounds)
 	life(300, 17, 0.3, 40);
 	life(1000, 4, 0.01, 40);
 	life(3000, 8, 0, 40);
+	life(3000, 8, 0, 40, 'UNLOGGED');
+	life(3000, 8, 0, 40, 'TEMP');
 	life(3000, 64, 0.2, 30);
 	life(4000, 65, 0.001, 30);
 	life(800, 300, 0.05, 20);
