@@ -21,6 +21,7 @@ $primary->append_conf(
 autovacuum = off
 restart_after_crash = on
 wal_consistency_checking = 'generic'
+wal_keep_size = '2GB'
 max_parallel_workers_per_gather = 0
 });
 $primary->start;
