@@ -1,63 +1,57 @@
 /*
  * topall.c: the k best rows for each of many vectors, exactly.
  *
- * A tile of queries is multiplied with a block of rows by one matrix product
- * in single precision, whose result stays in the second-level cache; then each
- * query looks through its products for those that may be among its best:
+ * A tile of queries goes through the rows a block at a time. The screen
+ * (screen.h) tells from 8-bit codes which rows of the block may have a product
+ * that is at least the least of a query's k best so far; their products are
+ * computed by vector_dot() and offered to the query's heap. Those are some
+ * k (1 + log(n / k)) rows if they come in no particular order, and half as many
+ * again for what 8 bits leave open: little beside the codes' products.
  *
- *	 s	the product as vector_dot() gives it, in double precision
- *	 f	the same in single precision: |f - s| <= e |query| |row|
- *	 b	the least s among the k best so far
+ * Rows come in the order of decreasing norms. Since a product is at most
+ * |query| |row|, a query is done once that falls below the least of its k best,
+ * and leaves the tile. Norms of items that were trained from real ratings vary
+ * so much that most rows are never looked at.
  *
- * What has f < b - e |query| |row| cannot be. Everything else is computed again
- * by vector_dot() and offered to the heap: some k (1 + log(n / k)) rows, if they
- * come in no particular order, which is little beside the products.
+ * Rows that a query leaves out are looked for only when their product would
+ * enter the heap. A hundred of them are looked through sooner than sorted; long
+ * lists are in order, and are halved.
  *
- * Rows come in the order of decreasing norms. Since s <= |query| |row|, a query
- * is done once that falls below b, and leaves the tile. Norms of items that
- * were trained from real ratings vary so much that most rows are never looked
- * at.
+ * Rows with norms beyond SCREEN_MAX_NORM, or NaN, have no code: such rows, and
+ * all rows for such queries, are computed in double precision alone.
  *
- * The bound on the error is that of n products summed in any order, with or
- * without fused multiply-add (Higham 2002, 3.1), twice for safety, plus what may
- * underflow. Norms beyond NORM_MAX might overflow: such rows, and all rows for
- * such queries, are computed in double precision alone.
- *
- * Rejected: a partial sort of the products in single precision (implicit's
- * way), which is not exact where two differ by less than their rounding error,
- * and slower, since it looks at every row's product more than once.
+ * Rejected: a matrix product in single precision with a bound on its error,
+ * which forms the same products at half the rate (it was here before); a
+ * partial sort of such products (implicit's way), which is not exact where two
+ * differ by less than their rounding error.
  */
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "numerics/blas.h"
 #include "numerics/distance.h"
 #include "numerics/topall.h"
 
-#define BLOCK 256				/* rows of a product: with a tile of 256 queries 256 kB */
 #define STRIDE_ALIGN 16
-#define NORM_MAX 1e15
 #define ROWS_PER_POLL 4096		/* of those that are computed one by one */
+#define BLOCKS_PER_POLL 8
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_X86_TARGETS
 #define AVX2 __attribute__((target("avx2")))
-#define AVX512 __attribute__((target("avx512f")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 #endif
 
-/* The first place from `from` on that is at least `least`; n if there is none. */
-typedef size_t (*FindFunction) (const float *products, size_t from, size_t n, float least);
+/* Is the number among these? */
+typedef bool (*AmongFunction) (const uint32_t *numbers, size_t n, uint32_t number);
 
 struct TopAllWork
 {
-	float	   *tile;			/* the vectors of the queries still at work */
-	float	   *products;		/* of the tile with a block */
-	FindFunction find;
-	size_t		who[TOPALL_TILE];	/* of a vector in the tile: its query */
-	double		norm[TOPALL_TILE];	/* of a query */
-	size_t		skipped[TOPALL_TILE];	/* of a query: how much of `skip` is
-										 * behind */
+	AmongFunction among;
+	ScreenQueries coded;		/* the queries still at work */
+	size_t		who[TOPALL_TILE];	/* of a place there: its query */
+	uint64_t	mask[TOPALL_TILE];	/* what the screen leaves of a block */
+	bool		plain[TOPALL_TILE]; /* a query that has no code */
 };
 
 size_t
@@ -67,184 +61,177 @@ topall_stride(size_t length)
 }
 
 bool
-topall_norm(const float *vector, size_t length, float *norm)
+topall_norm(const float *vector, size_t length, double *norm)
 {
-	double		exact = sqrt(vector_dot(vector, vector, length));
-
-	if (!(exact <= NORM_MAX))
-		return false;
-	*norm = nextafterf((float) exact, INFINITY);
-	return true;
+	*norm = length > SCREEN_MAX_LENGTH ? NAN : sqrt(vector_dot(vector, vector, length));
+	return *norm <= SCREEN_MAX_NORM;
 }
 
-/* ---- Looking through products ---- */
+/* ---- Codes ---- */
 
-#define FIND_BODY \
-	for (; from + 32 <= n; from += 32) \
-	{ \
-		int			any = 0; \
- \
-		for (size_t k = 0; k < 32; k++) /* vectorised */ \
-			any |= products[from + k] >= least; \
-		if (any) \
-			break; \
-	} \
-	while (from < n && !(products[from] >= least)) \
-		from++; \
-	return from
+size_t
+topall_blocks(size_t regular)
+{
+	return (regular + SCREEN_ROWS - 1) / SCREEN_ROWS;
+}
 
+size_t
+topall_codes_size(size_t regular, size_t length)
+{
+	return topall_blocks(regular) * SCREEN_ROWS * screen_bytes(length);
+}
+
+/* The regular rows of a block. */
 static size_t
-FindPlain(const float *products, size_t from, size_t n, float least)
+BlockRows(const TopAllRows *rows, size_t number)
 {
-	FIND_BODY;
+	size_t		left = rows->regular - number * SCREEN_ROWS;
+
+	return left < SCREEN_ROWS ? left : SCREEN_ROWS;
+}
+
+static uint8_t *
+BlockCodes(const TopAllRows *rows, size_t number)
+{
+	return rows->codes + number * SCREEN_ROWS * screen_bytes(rows->length);
+}
+
+void
+topall_code(const TopAllRows *rows, size_t number)
+{
+	screen_code_block(rows->vectors + number * SCREEN_ROWS * rows->stride, rows->stride,
+					  BlockRows(rows, number), rows->length,
+					  BlockCodes(rows, number), &rows->blocks[number]);
+}
+
+/* ---- What a query leaves out ---- */
+
+#define AMONG_BODY \
+	int			any = 0; \
+ \
+	for (size_t k = 0; k < n; k++)	/* vectorised */ \
+		any |= numbers[k] == number; \
+	return any != 0
+
+static bool
+AmongPlain(const uint32_t *numbers, size_t n, uint32_t number)
+{
+	AMONG_BODY;
 }
 
 #ifdef HAVE_X86_TARGETS
-AVX2 static size_t
-FindAvx2(const float *products, size_t from, size_t n, float least)
+AVX2 static bool
+AmongAvx2(const uint32_t *numbers, size_t n, uint32_t number)
 {
-	FIND_BODY;
+	AMONG_BODY;
 }
 
-AVX512 static size_t
-FindAvx512(const float *products, size_t from, size_t n, float least)
+AVX512 static bool
+AmongAvx512(const uint32_t *numbers, size_t n, uint32_t number)
 {
-	FIND_BODY;
+	AMONG_BODY;
 }
 #endif
 
-static FindFunction
-ChooseFind(void)
+static AmongFunction
+ChooseAmong(void)
 {
 #ifdef HAVE_X86_TARGETS
-	if (__builtin_cpu_supports("avx512f"))
-		return FindAvx512;
+	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512vl"))
+		return AmongAvx512;
 	if (__builtin_cpu_supports("avx2"))
-		return FindAvx2;
+		return AmongAvx2;
 #endif
-	return FindPlain;
+	return AmongPlain;
+}
+
+static bool
+IsSkipped(const TopAllWork *work, const TopAllQuery *query, size_t row)
+{
+	size_t		low = 0;
+	size_t		high = query->nskip;
+
+	if (high <= TOPALL_UNSORTED)
+		return work->among(query->skip, high, (uint32_t) row);
+	while (low < high)
+	{
+		size_t		middle = low + (high - low) / 2;
+
+		if (query->skip[middle] < row)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < query->nskip && query->skip[low] == row;
 }
 
 /* ---- Memory ---- */
 
+static void *
+Take(char **memory, size_t size)
+{
+	void	   *taken = *memory;
+
+	*memory += (size + 63) / 64 * 64;
+	return taken;
+}
+
 size_t
 topall_work_size(size_t length)
 {
-	return sizeof(TopAllWork) + 64 +
-		sizeof(float) * TOPALL_TILE * (topall_stride(length) + BLOCK);
+	return sizeof(TopAllWork) + 64 * 8 +
+		TOPALL_TILE * (screen_bytes(length) + 5 * sizeof(double));
 }
 
 TopAllWork *
 topall_work_init(void *memory, size_t length)
 {
-	TopAllWork *work = memory;
-	uintptr_t	after = ((uintptr_t) (work + 1) + 63) / 64 * 64;
+	char	   *next = memory;
+	TopAllWork *work = Take(&next, sizeof(TopAllWork));
+	ScreenQueries *coded = &work->coded;
 
-	work->tile = (float *) after;
-	work->products = work->tile + TOPALL_TILE * topall_stride(length);
-	work->find = ChooseFind();
+	work->among = ChooseAmong();
+	coded->length = length;
+	coded->digits = memset(Take(&next, TOPALL_TILE * screen_bytes(length)), 0,
+						   TOPALL_TILE * screen_bytes(length));
+	coded->inverse = Take(&next, TOPALL_TILE * sizeof(double));
+	coded->norm = Take(&next, TOPALL_TILE * sizeof(double));
+	coded->error = Take(&next, TOPALL_TILE * sizeof(double));
+	coded->offset = Take(&next, TOPALL_TILE * sizeof(double));
+	coded->least = Take(&next, TOPALL_TILE * sizeof(double));
 	return work;
 }
 
 /* ---- One row for one query ---- */
 
 static void
-Offer(const TopAllRows *rows, TopAllQuery *query, size_t row)
+Offer(const TopAllWork *work, const TopAllRows *rows, TopAllQuery *query, size_t row)
 {
 	double		product = vector_dot(query->vector, rows->vectors + row * rows->stride,
 									 rows->length);
 
-	if (!isnan(product))
+	if (!isnan(product) && topheap_wants(&query->best, product, rows->place[row]) &&
+		!IsSkipped(work, query, row))
 		topheap_offer(&query->best, product, rows->place[row]);
 }
 
 /* Rows from `from` on, in double precision alone. */
 static void
-RankPlainly(const TopAllRows *rows, TopAllQuery *query, size_t from, size_t skipped,
+RankPlainly(const TopAllWork *work, const TopAllRows *rows, TopAllQuery *query, size_t from,
 			NumericsPoll poll, void *arg)
 {
 	for (size_t row = from; row < rows->n; row++)
 	{
 		if (poll != NULL && row % ROWS_PER_POLL == 0)
 			poll(arg);
-		while (skipped < query->nskip && query->skip[skipped] < row)
-			skipped++;
-		if (skipped == query->nskip || query->skip[skipped] != row)
-			Offer(rows, query, row);
+		Offer(work, rows, query, row);
 	}
 }
 
 /* ---- A tile ---- */
 
-/* The least product, in single precision, that may be among the best. */
-static float
-Threshold(const TopHeap *best, double margin)
-{
-	double		least;
-
-	if (best->n < best->k)
-		return -FLT_MAX;		/* but not the -infinity of what is skipped */
-	least = best->entries[0].score - margin;
-	if (least > FLT_MAX)
-		return INFINITY;
-	if (least <= -FLT_MAX)
-		return -FLT_MAX;
-	return nextafterf((float) least, -INFINITY);
-}
-
-/* Takes the rows [from, to), whose products with the query are given. */
-static void
-TakeBlock(TopAllWork *work, const TopAllRows *rows, TopAllQuery *query, size_t number,
-		  size_t from, size_t to, float *products)
-{
-	double		margin = (rows->length + 4) * 0x1p-23 * work->norm[number] * rows->norm[from] +
-		rows->length * 0x1p-120;
-	size_t		at = 0;
-	size_t	   *skipped = &work->skipped[number];
-	float		least;
-
-	for (; *skipped < query->nskip && query->skip[*skipped] < to; (*skipped)++)
-		products[query->skip[*skipped] - from] = -INFINITY;
-
-	least = Threshold(&query->best, margin);
-	while ((at = work->find(products, at, to - from, least)) < to - from)
-	{
-		Offer(rows, query, from + at);
-		least = Threshold(&query->best, margin);
-		at++;
-	}
-}
-
-/* Can none of the rows of at most this norm be among the query's best? */
-static bool
-IsDone(const TopHeap *best, double query_norm, double norm)
-{
-	return best->n == best->k && best->entries[0].score > query_norm * norm * (1 + 1e-12) + DBL_MIN;
-}
-
-/* Removes the queries that are done from the tile; how many stay. */
-static size_t
-DropDone(TopAllWork *work, const TopAllRows *rows, const TopAllQuery *queries,
-		 size_t active, float norm)
-{
-	size_t		a = 0;
-
-	while (a < active)
-	{
-		if (!IsDone(&queries[work->who[a]].best, work->norm[work->who[a]], norm))
-		{
-			a++;
-			continue;
-		}
-		active--;
-		work->who[a] = work->who[active];
-		memmove(work->tile + a * rows->stride, work->tile + active * rows->stride,
-				sizeof(float) * rows->stride);
-	}
-	return active;
-}
-
-/* Fills the tile; queries that are not regular stay out. */
+/* Codes the queries; those that are not regular stay out. */
 static size_t
 FillTile(TopAllWork *work, const TopAllRows *rows, const TopAllQuery *queries, size_t n)
 {
@@ -252,19 +239,70 @@ FillTile(TopAllWork *work, const TopAllRows *rows, const TopAllQuery *queries, s
 
 	for (size_t q = 0; q < n; q++)
 	{
-		float		norm;
+		double		norm;
 
-		work->skipped[q] = 0;
-		work->norm[q] = -1;
-		if (queries[q].best.k == 0 || !topall_norm(queries[q].vector, rows->length, &norm))
+		work->plain[q] = !topall_norm(queries[q].vector, rows->length, &norm);
+		if (work->plain[q] || queries[q].best.k == 0)
 			continue;
-		work->norm[q] = norm;
-		work->who[active] = q;
-		memcpy(work->tile + active * rows->stride, queries[q].vector,
-			   sizeof(float) * rows->stride);
-		active++;
+		screen_code_query(queries[q].vector, &work->coded, active);
+		work->coded.least[active] = -INFINITY;
+		work->who[active++] = q;
 	}
 	return active;
+}
+
+/* Gives the place of a query that is done to another. */
+static void
+MoveQuery(TopAllWork *work, size_t from, size_t to)
+{
+	ScreenQueries *coded = &work->coded;
+	size_t		bytes = screen_bytes(coded->length);
+
+	memmove(coded->digits + to * bytes, coded->digits + from * bytes, bytes);
+	coded->inverse[to] = coded->inverse[from];
+	coded->norm[to] = coded->norm[from];
+	coded->error[to] = coded->error[from];
+	coded->offset[to] = coded->offset[from];
+	coded->least[to] = coded->least[from];
+	work->who[to] = work->who[from];
+}
+
+/* Removes those whose k best no row of at most this norm joins; how many stay. */
+static size_t
+DropDone(TopAllWork *work, size_t active, double norm)
+{
+	size_t		a = 0;
+
+	while (a < active)
+	{
+		if (work->coded.least[a] > work->coded.norm[a] * norm + DBL_MIN)
+			MoveQuery(work, --active, a);
+		else
+			a++;
+	}
+	return active;
+}
+
+/* Offers what the screen has left of a block to the query. */
+static void
+TakeRows(TopAllWork *work, const TopAllRows *rows, TopAllQuery *queries, size_t active,
+		 size_t number)
+{
+	size_t		from = number * SCREEN_ROWS;
+	uint64_t	there = ~UINT64_C(0) >> (SCREEN_ROWS - BlockRows(rows, number));
+
+	for (size_t a = 0; a < active; a++)
+	{
+		TopAllQuery *query = &queries[work->who[a]];
+		uint64_t	mask = work->mask[a] & there;
+
+		if (mask == 0)
+			continue;
+		for (; mask != 0; mask &= mask - 1)
+			Offer(work, rows, query, from + (size_t) __builtin_ctzll(mask));
+		if (query->best.n == query->best.k)
+			work->coded.least[a] = query->best.entries[0].score;
+	}
 }
 
 void
@@ -273,27 +311,22 @@ topall_rank(TopAllWork *work, const TopAllRows *rows, TopAllQuery *queries, size
 {
 	size_t		active = FillTile(work, rows, queries, n);
 
-	for (size_t from = 0; from < rows->regular; from += BLOCK)
+	for (size_t number = 0; number < topall_blocks(rows->regular); number++)
 	{
-		size_t		to = from + BLOCK < rows->regular ? from + BLOCK : rows->regular;
-
-		if (poll != NULL)
+		if (poll != NULL && number % BLOCKS_PER_POLL == 0)
 			poll(arg);
-		active = DropDone(work, rows, queries, active, rows->norm[from]);
+		active = DropDone(work, active, rows->blocks[number].norm);
 		if (active == 0)
 			break;
-		blas_gemm_transposed(work->tile, rows->stride, active,
-							 rows->vectors + from * rows->stride, rows->stride, to - from,
-							 rows->length, work->products, BLOCK);
-		for (size_t a = 0; a < active; a++)
-			TakeBlock(work, rows, &queries[work->who[a]], work->who[a], from, to,
-					  work->products + a * BLOCK);
+		screen_rows(&work->coded, active, &rows->blocks[number], BlockCodes(rows, number),
+					work->mask);
+		TakeRows(work, rows, queries, active, number);
 	}
 
 	for (size_t q = 0; q < n; q++)
 	{
 		if (queries[q].best.k > 0)
-			RankPlainly(rows, &queries[q], work->norm[q] < 0 ? 0 : rows->regular, 0, poll, arg);
+			RankPlainly(work, rows, &queries[q], work->plain[q] ? 0 : rows->regular, poll, arg);
 		topheap_sort(&queries[q].best);
 	}
 }

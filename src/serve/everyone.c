@@ -18,7 +18,6 @@
 
 #include "compat.h"
 #include "serve/everyone.h"
-#include "train/crew.h"
 
 #define EVERYONE_KEY_SHARED UINT64CONST(0xFAC7000000000002)
 
@@ -55,8 +54,9 @@ everyone_items_layout(EveryoneItems *items, const EveryoneShape *shape, char *ba
 
 	items->vectors = Take(base, &used, mul_size(shape->nitems, topall_stride(shape->length)),
 						  sizeof(float));
-	items->norm = Take(base, &used, shape->nitems, sizeof(float));
 	items->place = Take(base, &used, shape->nitems, sizeof(uint32));
+	items->codes = Take(base, &used, topall_codes_size(shape->regular, shape->length), 1);
+	items->blocks = Take(base, &used, topall_blocks(shape->regular), sizeof(ScreenBlock));
 	return used;
 }
 
@@ -72,6 +72,19 @@ everyone_users_layout(EveryoneUsers *users, const EveryoneShape *shape, char *ba
 	users->found = Take(base, &used, shape->nusers, sizeof(uint64));
 	users->best = Take(base, &used, mul_size(shape->nusers, shape->k), sizeof(TopEntry));
 	return used;
+}
+
+void
+everyone_rows(const EveryoneItems *items, const EveryoneShape *shape, TopAllRows *rows)
+{
+	rows->vectors = items->vectors;
+	rows->place = items->place;
+	rows->n = shape->nitems;
+	rows->regular = shape->regular;
+	rows->length = shape->length;
+	rows->stride = topall_stride(shape->length);
+	rows->codes = items->codes;
+	rows->blocks = items->blocks;
 }
 
 /* ---- Work ---- */
@@ -103,7 +116,8 @@ RankTile(TopAllWork *work, const EveryoneShape *shape, const TopAllRows *rows,
 		queries[q].vector = users->vectors + user * rows->stride;
 		queries[q].skip = seen;
 		queries[q].nskip = users->offset[user + 1] - users->offset[user];
-		qsort(seen, queries[q].nskip, sizeof(uint32), CompareRows);
+		if (queries[q].nskip > TOPALL_UNSORTED)
+			qsort(seen, queries[q].nskip, sizeof(uint32), CompareRows);
 		topheap_init(&queries[q].best, users->best + user * shape->k, shape->k);
 	}
 	topall_rank(work, rows, queries, n, Poll, NULL);
@@ -126,13 +140,7 @@ WorkChunk(EveryoneShared *shared, char *items_base, char *users_base)
 
 	everyone_items_layout(&items, shape, items_base);
 	everyone_users_layout(&users, shape, users_base);
-	rows.vectors = items.vectors;
-	rows.norm = items.norm;
-	rows.place = items.place;
-	rows.n = shape->nitems;
-	rows.regular = shape->regular;
-	rows.length = shape->length;
-	rows.stride = topall_stride(shape->length);
+	everyone_rows(&items, shape, &rows);
 
 	while ((first = pg_atomic_fetch_add_u64(&shared->next, TOPALL_TILE)) < shape->nusers)
 	{
@@ -151,7 +159,6 @@ factor_everyone_worker(dsm_segment *seg, shm_toc *toc)
 	BigArray	items;
 	BigArray	users;
 
-	crew_load_blas();
 	bigarray_attach(&items, shared->items, shared->items_size);
 	bigarray_attach(&users, shared->users, shared->users_size);
 	WorkChunk(shared, items.data, users.data);
@@ -212,7 +219,6 @@ everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users, int 
 	double		flops = 2.0 * shape->nusers * shape->nitems * shape->length;
 	EveryoneShared alone;
 
-	crew_load_blas();
 	workers = Min(workers, (int) Min(shape->nusers / TOPALL_TILE, 1024));
 	if (workers > 0 && flops >= PARALLEL_MIN_FLOPS &&
 		items->segment != NULL && users->segment != NULL)

@@ -25,8 +25,9 @@ typedef struct EveryoneShape
 typedef struct EveryoneItems
 {
 	float	   *vectors;
-	float	   *norm;
 	uint32	   *place;
+	uint8	   *codes;			/* of the regular ones */
+	ScreenBlock *blocks;
 } EveryoneItems;
 
 /* A chunk of users: what they are, what they have seen, and their best. */
@@ -42,6 +43,10 @@ typedef struct EveryoneUsers
 /* Lays the arrays out from `base`; returns their bytes, all that NULL is for. */
 extern Size everyone_items_layout(EveryoneItems *items, const EveryoneShape *shape, char *base);
 extern Size everyone_users_layout(EveryoneUsers *users, const EveryoneShape *shape, char *base);
+
+/* The items as numerics/topall.h takes them. */
+extern void everyone_rows(const EveryoneItems *items, const EveryoneShape *shape,
+						  TopAllRows *rows);
 
 /*
  * Ranks for the chunk, with parallel workers if there is enough to do for them

@@ -100,7 +100,7 @@ typedef struct LoadedItem
 {
 	uint32		place;
 	bool		regular;
-	float		norm;
+	double		norm;
 } LoadedItem;
 
 static int
@@ -122,6 +122,7 @@ ArrangeItems(Everyone *all, LoadedItem *loaded, const float *vectors)
 {
 	Size		length = all->shape.length;
 	Size		stride = topall_stride(length);
+	TopAllRows	rows;
 
 	qsort(loaded, all->nitems, sizeof(LoadedItem), CompareLoaded);
 	all->shape.nitems = all->nitems;
@@ -137,10 +138,15 @@ ArrangeItems(Everyone *all, LoadedItem *loaded, const float *vectors)
 		if (row % ROWS_PER_INTERRUPT_CHECK == 0)
 			CHECK_FOR_INTERRUPTS();
 		memcpy(all->items.vectors + row * stride, vectors + place * length, length * sizeof(float));
-		all->items.norm[row] = loaded[row].norm;
 		all->items.place[row] = place;
 		all->item_row[place] = row;
-		all->shape.regular += loaded[row].regular;
+	}
+
+	everyone_rows(&all->items, &all->shape, &rows);
+	for (Size block = 0; block < topall_blocks(rows.regular); block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		topall_code(&rows, block);
 	}
 }
 
@@ -175,8 +181,8 @@ ReadItems(Everyone *all)
 			vector[0] = row.bias;
 		memcpy(vector + all->augmented, row.factors, (length - all->augmented) * sizeof(float));
 		loaded[n].place = n;
-		loaded[n].norm = 0;
 		loaded[n].regular = topall_norm(vector, length, &loaded[n].norm);
+		all->shape.regular += loaded[n].regular;
 		all->nitems++;
 	}
 	side_scan_end(scan);

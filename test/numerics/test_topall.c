@@ -16,7 +16,7 @@ typedef struct Ranked
 {
 	double		score;
 	uint32_t	place;
-	float		norm;
+	double		norm;
 	bool		regular;
 	size_t		from;			/* its row before they were sorted */
 } Ranked;
@@ -73,14 +73,13 @@ CountWrong(size_t n, size_t nqueries, size_t d, size_t k, double spread, bool od
 	float	   *given = allocate(n * stride * sizeof(float));
 	float	   *vectors = allocate(n * stride * sizeof(float));
 	float	   *queries = allocate(nqueries * stride * sizeof(float));
-	float	   *norm = allocate(n * sizeof(float));
 	uint32_t   *place = allocate(n * sizeof(uint32_t));
 	uint32_t   *skipped = allocate((n + 1) * sizeof(uint32_t));
 	Ranked	   *order = allocate(n * sizeof(Ranked));
 	TopEntry   *best = allocate(nqueries * k * sizeof(TopEntry));
 	TopAllQuery *query = allocate(nqueries * sizeof(TopAllQuery));
 	TopAllWork *work = topall_work_init(allocate(topall_work_size(d)), d);
-	TopAllRows	rows = {vectors, norm, place, n, 0, d, stride};
+	TopAllRows	rows = {.vectors = vectors, .place = place, .n = n, .length = d, .stride = stride};
 	size_t		nskipped = 0;
 	size_t		wrong = 0;
 
@@ -96,11 +95,15 @@ CountWrong(size_t n, size_t nqueries, size_t d, size_t k, double spread, bool od
 	for (size_t i = 0; i < n; i++)
 	{
 		memcpy(vectors + i * stride, given + order[i].from * stride, stride * sizeof(float));
-		norm[i] = order[i].norm;
 		place[i] = (uint32_t) order[i].from;
 		if (skip > 0 && i % skip == 0)
 			skipped[nskipped++] = (uint32_t) i;
 	}
+
+	rows.codes = allocate(topall_codes_size(rows.regular, d));
+	rows.blocks = allocate(topall_blocks(rows.regular) * sizeof(ScreenBlock));
+	for (size_t b = 0; b < topall_blocks(rows.regular); b++)
+		topall_code(&rows, b);
 
 	for (size_t q = 0; q < nqueries; q++)
 	{
@@ -133,7 +136,8 @@ CountWrong(size_t n, size_t nqueries, size_t d, size_t k, double spread, bool od
 	free(given);
 	free(vectors);
 	free(queries);
-	free(norm);
+	free(rows.codes);
+	free(rows.blocks);
 	free(place);
 	free(skipped);
 	free(order);
