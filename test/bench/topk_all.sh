@@ -1,6 +1,8 @@
 #!/bin/bash
-# Measures mf_topk_all, beside implicit's topk over the same vectors, and
-# mf_predict over random pairs.
+# Measures mf_topk_all beside implicit's recommend() over the same numbers of
+# users, items and ratings, with seen items left out and without, in turns and in
+# several rounds; then mf_predict over random pairs. Prints the medians and the
+# ratios of the rates.
 #
 #   test/bench/topk_all.sh [NAME=VALUE]...
 #
@@ -11,16 +13,22 @@
 #   seen=100        ratings of a user, which are left out
 #   workers=1       workers beside the leader: implicit gets as many threads
 #   pairs=1000000   random pairs to predict; 0: none
+#   rounds=5        of which the median is taken
 #   python=         a Python that can import implicit; without, only factor is run
+#   make=1          0: the tables are there from a run before
+#
+# implicit is used as its users use it: recommend() of all users at once, with
+# filter_already_liked_items over a CSR matrix that is there already, in memory,
+# where mf_topk_all reads its tables and gives rows.
 #
 # The vectors are normal random numbers, whose norms vary little: the worst
 # case for mf_topk_all, which may skip items of small norms.
 set -eu -o pipefail
 
-db=factor_bench users=50000 items=27000 factors=64 k=10 seen=100 workers=1 pairs=1000000 python=
+db=factor_bench users=50000 items=27000 factors=64 k=10 seen=100 workers=1 pairs=1000000 rounds=5 python= make=1
 for setting; do
 	case $setting in
-		db=* | users=* | items=* | factors=* | k=* | seen=* | workers=* | pairs=* | python=*) declare "$setting" ;;
+		db=* | users=* | items=* | factors=* | k=* | seen=* | workers=* | pairs=* | rounds=* | python=* | make=*) declare "$setting" ;;
 		*) echo "unknown: $setting" >&2; exit 2 ;;
 	esac
 done
@@ -29,7 +37,7 @@ sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 -d "$db" "$@"; }
 if [ "$(psql -X -A -t -d postgres -c "SELECT count(*) FROM pg_database WHERE datname = '$db'")" = 0 ]; then
 	psql -X -q -d postgres -c "CREATE DATABASE \"$db\""
 fi
-sql <<END
+[ "$make" = 0 ] || sql <<END
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
 DROP TABLE IF EXISTS rank_users, rank_items, rank_seen, rank_pairs;
@@ -60,26 +68,59 @@ seconds()
 		-c '\timing on' -c "$1" | awk '/^Time/ { t = $2 / 1000 } END { print t }'
 }
 
-report() { awk -v what="$1" -v n="$2" -v t="$3" 'BEGIN { printf "%-40s %8.2f s %10.0f a second\n", what, t, n / t }'; }
-
-report "mf_topk_all" "$users" "$(seconds "SELECT count(*) FROM mf_topk_all($k, 'rank', false)")"
-report "mf_topk_all, seen items left out" "$users" "$(seconds "SELECT count(*) FROM mf_topk_all($k, 'rank')")"
+# A session of implicit: a line "true" or "false" in, for whether seen items are
+# left out, and the seconds that recommend() took out.
 if [ -n "$python" ]; then
-	OPENBLAS_NUM_THREADS=1 "$python" - "$users" "$items" "$factors" "$k" $((workers + 1)) <<'END'
+	coproc IMPLICIT {
+		OPENBLAS_NUM_THREADS=1 "$python" -u -c '
 import sys, time
 import numpy as np
-from implicit.cpu.topk import topk
+from scipy.sparse import csr_matrix
+from implicit.cpu.als import AlternatingLeastSquares
 
-users, items, factors, k, threads = map(int, sys.argv[1:])
+users, items, factors, k, seen, threads = map(int, sys.argv[1:])
 rng = np.random.default_rng(0)
-i = rng.standard_normal((items, factors), dtype=np.float32)
-u = rng.standard_normal((users, factors), dtype=np.float32)
-topk(i, u[:1000], k, num_threads=threads)
-start = time.time()
-topk(i, u, k, num_threads=threads)
-t = time.time() - start
-print(f"{'implicit':40} {t:8.2f} s {users / t:10.0f} a second")
-END
+model = AlternatingLeastSquares(factors=factors, num_threads=threads)
+model.item_factors = rng.standard_normal((items, factors), dtype=np.float32)
+model.user_factors = rng.standard_normal((users, factors), dtype=np.float32)
+liked = csr_matrix((np.ones(users * seen, dtype=np.float32),
+    (np.repeat(np.arange(users), seen), rng.integers(0, items, users * seen))), shape=(users, items))
+everyone = np.arange(users)
+model.recommend(everyone[:1000], liked[:1000], N=k)
+print("ready", flush=True)
+for line in sys.stdin:
+    start = time.time()
+    model.recommend(everyone, liked, N=k, filter_already_liked_items=line.strip() == "true")
+    print(time.time() - start, flush=True)
+' "$users" "$items" "$factors" "$k" "$seen" $((workers + 1))
+	}
+	read -r _ <&"${IMPLICIT[0]}"
 fi
+
+# implicit WHETHER: the seconds of one run
+implicit()
+{
+	echo "$1" >&"${IMPLICIT[1]}"
+	read -r answer <&"${IMPLICIT[0]}"
+	echo "$answer"
+}
+
+median() { tr ' ' '\n' <<<"$*" | sed '/^$/d' | sort -g | awk '{ a[NR] = $1 } END { print (a[int((NR + 1) / 2)] + a[int(NR / 2) + 1]) / 2 }'; }
+report() { awk -v what="$1" -v n="$2" -v t="$3" 'BEGIN { printf "%-40s %8.3f s %10.0f a second\n", what, t, n / t }'; }
+
+for exclude in false true; do
+	ours= theirs=
+	for ((round = 0; round < rounds; round++)); do
+		ours+=" $(seconds "SELECT count(*) FROM mf_topk_all($k, 'rank', $exclude)")"
+		[ -z "$python" ] || theirs+=" $(implicit "$exclude")"
+	done
+	[ "$exclude" = true ] && what=", seen items left out" || what=
+	echo "seconds of each round$what:$ours${theirs:+; implicit:$theirs}"
+	report "mf_topk_all$what" "$users" "$(median "$ours")"
+	if [ -n "$python" ]; then
+		report "implicit$what" "$users" "$(median "$theirs")"
+		awk -v a="$(median "$theirs")" -v b="$(median "$ours")" 'BEGIN { printf "%-40s %8.2f\n", "ratio", a / b }'
+	fi
+done
 [ "$pairs" = 0 ] || report "mf_predict" "$pairs" \
 	"$(seconds "SET max_parallel_workers_per_gather = 0; SELECT sum(mf_predict(user_id, item_id, 'rank')) FROM rank_pairs")"
