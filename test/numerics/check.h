@@ -70,6 +70,7 @@ extern void test_rest(void);
 extern void test_codes(void);
 extern void test_judge(void);
 extern void test_foldin(void);
+extern void test_screen(void);
 extern void test_topall(void);
 extern void test_normal(void);
 extern void test_sgd(void);

@@ -88,6 +88,7 @@ main(void)
 	test_codes();
 	test_judge();
 	test_foldin();
+	test_screen();
 	test_topall();
 	test_normal();
 	test_sgd();

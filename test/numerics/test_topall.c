@@ -157,6 +157,14 @@ TestTopall(void)
 	check(CountWrong(1000, 100, 5, 1000, 0.5, false, 7) == 0, "topall: all of them");
 	check(CountWrong(1500, 256, 20, 9, 2, true, 11) == 0, "topall: beyond single precision, zeros, NaN");
 	check(CountWrong(1, 1, 3, 5, 0, false, 0) == 0, "topall: one row");
+	check(CountWrong(0, 3, 3, 5, 0, false, 0) == 0, "topall: no rows");
+	check(CountWrong(64, 4, 8, 0, 0, false, 0) == 0, "topall: none wanted");
+	check(CountWrong(700, 50, 1, 12, 3, true, 5) == 0, "topall: one element");
+	check(CountWrong(2000, 60, 3, 10, 0.3, false, 0) == 0, "topall: three elements");
+	check(CountWrong(2000, 60, 100, 10, 0.6, false, 2) == 0, "topall: half left out");
+	check(CountWrong(5000, 40, 20, 10, 0.6, true, 2) == 0, "topall: a long list left out");
+	check(CountWrong(400, 30, 1001, 10, 0.6, true, 9) == 0, "topall: a thousand elements");
+	check(CountWrong(300, 30, 64, 10, 8, false, 9) == 0, "topall: norms from tiny to huge");
 }
 
 /* A cloud that is longest along one direction, and then along another. */
