@@ -1,0 +1,209 @@
+# mf_topk_all and its workers: the same result whoever ranks, and cancels,
+# killed workers, little memory and no workers to be had.
+use strict;
+use warnings;
+
+use File::Basename;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use lib dirname(__FILE__);
+use FactorTest;
+
+# Segments of dynamic shared memory are files in the data directory here, so
+# that what is left of them can be counted.
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf(
+	'postgresql.conf', q{
+max_worker_processes = 8
+max_parallel_workers = 8
+max_parallel_maintenance_workers = 2
+maintenance_work_mem = 256MB
+dynamic_shared_memory_type = mmap
+autovacuum = off
+log_temp_files = 0
+});
+$node->start;
+
+# A model by hand: `factors` is an expression of a generated series i.
+sub make_model
+{
+	my ($model, $users, $items, $d, $factors, $bias) = @_;
+	my $biased = $bias eq '0' ? 'false' : 'true';
+	my $columns = 'bias real NOT NULL, factors real[] NOT NULL, ratings int NOT NULL, rating_sum float8 NOT NULL';
+
+	$node->safe_psql('postgres', qq{
+		CREATE TABLE ${model}_users (user_id int PRIMARY KEY, $columns);
+		INSERT INTO ${model}_users SELECT i, 0, $factors, 5, 5 FROM generate_series(1, $users) i;
+		CREATE TABLE ${model}_items (item_id int PRIMARY KEY, $columns);
+		INSERT INTO ${model}_items SELECT i, $bias, $factors, 1, 1 FROM generate_series(1, $items) i;
+		CREATE TABLE ${model}_seen AS SELECT u AS user_id, 1 + abs(hashint4(u * 31 + n)) % $items AS item_id
+			FROM generate_series(1, $users) u, generate_series(1, 5) n;
+		INSERT INTO mf_models VALUES ('public', '$model', current_user, false, now(), 'explicit', $biased, $d, 0,
+			-1000, 1000, 'public', '${model}_seen', 'user_id', 'item_id', NULL, $users, $items, 5 * $users, 0, 1, 1,
+			1, 0, 1, 0, 0, NULL, NULL, 0, 0, 0, now(), current_user);
+		ANALYZE ${model}_users, ${model}_items, ${model}_seen;
+	});
+}
+
+$node->safe_psql('postgres', 'CREATE EXTENSION factor');
+make_model('films', 20000, 4000, 32,
+	'(SELECT array_agg((hashint4(i * 37 + k) / 1e9)::real ORDER BY k) FROM generate_series(1, 32) k)',
+	'hashint4(-i) / 1e9');
+
+# Every item ties for every user here, so that nothing can be passed over and
+# ranking goes on for a minute.
+make_model('zeros', 60000, 30000, 64, q{array_fill(0::real, ARRAY[64])}, '0');
+
+# What the films' best are, in a line; `settings` come before it.
+sub best
+{
+	my ($settings, $arguments) = @_;
+
+	return $node->safe_psql('postgres', qq{$settings;
+		SELECT count(*), md5(string_agg(t::text, ',' ORDER BY place))
+		FROM mf_topk_all(@{[ $arguments // "7, 'films'" ]}) WITH ORDINALITY t(user_id, item, score, rank, place)});
+}
+
+sub check_clean
+{
+	my ($what) = @_;
+
+	wait_for($node,
+		q{SELECT count(*) = 0 FROM pg_stat_activity
+		  WHERE application_name = 'ranker' OR backend_type = 'parallel worker'},
+		"$what: session and workers to be gone");
+	is(leftovers($node), '', "$what: no temporary file is left");
+	is(segments($node), $main::segments, "$what: no shared memory is left");
+}
+
+# ---------------------------------------------------------------------------
+# The same for any number of workers, and any memory
+# ---------------------------------------------------------------------------
+
+our $segments = segments($node);
+my $expected = best('SET max_parallel_maintenance_workers = 0');
+like($expected, qr/^140000\|/, 'seven items of everyone');
+my $unfiltered = best('SET max_parallel_maintenance_workers = 0', "7, 'films', false");
+isnt($unfiltered, $expected, 'which are others if those seen are not left out');
+
+foreach my $workers (1, 2, 4)
+{
+	is(best("SET max_parallel_maintenance_workers = $workers"), $expected, "the same with $workers workers");
+	is( best("SET max_parallel_maintenance_workers = $workers", "7, 'films', false"),
+		$unfiltered, "and with nothing left out");
+}
+is(best('SET max_parallel_maintenance_workers = 4; SET max_parallel_workers = 0'),
+	$expected, 'the same where no worker can be had');
+
+# Vectors of 20,000 users are 2.6 MB, so this takes several chunks.
+foreach my $workers (0, 2)
+{
+	my $offset = -s $node->logfile;
+
+	is(best("SET maintenance_work_mem = '1MB'; SET max_parallel_maintenance_workers = $workers"),
+		$expected, "the same in chunks, with $workers workers");
+	like(substr(slurp_file($node->logfile), $offset), qr/temporary file/, 'of which the pairs lie in files');
+}
+check_clean('in all of these ways');
+
+# What each user gets is what mf_topk gives.
+is( $node->safe_psql('postgres', q{
+		CREATE TABLE best AS SELECT * FROM mf_topk_all(7, 'films');
+		CREATE INDEX ON best (user_id);
+		SELECT count(*), bool_and(b.item = t.item AND b.score = t.score)
+		FROM generate_series(1, 20000, 997) u, mf_topk(u, 7, 'films') WITH ORDINALITY t(item, score, rank), best b
+		WHERE b.rank = t.rank AND b.user_id = u}),
+	'147|t', 'each user gets what mf_topk gives');
+
+# ---------------------------------------------------------------------------
+# Where it may be called
+# ---------------------------------------------------------------------------
+
+is( $node->safe_psql('postgres', q{
+		CREATE TABLE nightly (user_id int, item int, score real, rank int, PRIMARY KEY (user_id, rank));
+		INSERT INTO nightly SELECT * FROM mf_topk_all(7, 'films');
+		SELECT count(*), count(DISTINCT user_id) FROM nightly}),
+	'140000|20000', 'INSERT ... SELECT, with workers');
+is( $node->safe_psql('postgres', q{
+		BEGIN READ ONLY;
+		SELECT count(*) FROM mf_topk_all(7, 'films');
+		COMMIT}),
+	'140000', 'in a read-only transaction, with workers');
+is( $node->safe_psql('postgres', q{
+		DO $$ BEGIN
+			INSERT INTO nightly SELECT * FROM mf_topk_all(7, 'films');
+		EXCEPTION WHEN unique_violation THEN
+			RAISE NOTICE 'again';
+		END $$;
+		SELECT count(*) FROM nightly, mf_topk_all(1, 'films') t WHERE t.user_id = nightly.user_id AND t.rank = nightly.rank
+			AND t.item = nightly.item}),
+	'20000', 'in a subtransaction that fails, and after it');
+is( $node->safe_psql('postgres', q{
+		BEGIN;
+		DELETE FROM films_users WHERE user_id > 19000;
+		INSERT INTO films_seen SELECT 5, item FROM best WHERE user_id = 5;
+		SELECT count(*), count(*) FILTER (WHERE t.user_id = 5 AND t.item IN (SELECT item FROM best WHERE user_id = 5))
+		FROM mf_topk_all(7, 'films') t;
+		ROLLBACK}),
+	'133000|0', 'in a transaction that has written what is read, with workers');
+check_clean('calls of all kinds');
+
+# ---------------------------------------------------------------------------
+# Cancelled, and killed
+# ---------------------------------------------------------------------------
+
+# Starts to rank for everyone; returns once `workers` workers help.
+sub rank_in_background
+{
+	my ($workers, $arguments) = @_;
+	my $session = session_start($node, 'ranker', qq{
+		SET max_parallel_maintenance_workers = $workers;
+		SELECT count(*) FROM mf_topk_all($arguments)});
+
+	wait_for($node, q{SELECT count(*) = 1 FROM pg_stat_activity
+		WHERE application_name = 'ranker' AND query LIKE 'mf_topk_all zeros: users 1 to %'}, 'ranking to begin');
+	wait_for($node, qq{SELECT count(*) = $workers FROM pg_stat_activity
+		WHERE application_name = 'ranker' AND backend_type = 'parallel worker'}, "$workers workers");
+	return $session;
+}
+
+foreach my $workers (0, 2)
+{
+	my $session = rank_in_background($workers, "10, 'zeros'");
+
+	is( $node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+			WHERE application_name = 'ranker' AND backend_type = 'client backend'}),
+		't', "cancelling it with $workers workers");
+	like(session_end($session), qr/ERROR:  canceling statement due to user request/, 'is answered');
+	check_clean("cancelled with $workers workers");
+}
+
+{
+	my $session = rank_in_background(2, "10, 'zeros', false");
+
+	is( $node->safe_psql('postgres', q{SELECT bool_and(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
+			WHERE application_name = 'ranker' AND backend_type = 'parallel worker' LIMIT 1) w}),
+		't', 'a worker is told to end');
+	like(session_end($session), qr/(?:ERROR|FATAL):  terminating .* due to administrator command/,
+		'which is an error of the call');
+	check_clean('a worker ended');
+}
+
+{
+	my $session = rank_in_background(2, "10, 'zeros'");
+
+	is( $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE application_name = 'ranker' AND backend_type = 'client backend'}),
+		't', 'the leader is told to end');
+	like(session_end($session), qr/terminating connection due to administrator command/, 'and ends');
+	check_clean('the leader ended');
+}
+
+is(best(''), $expected, 'after all of this the result is the same');
+is(log_complaints($node), '', 'and the log holds no complaints');
+
+$node->stop;
+done_testing();
