@@ -30,7 +30,7 @@
 
 #define SCREEN_ROWS 64			/* of a block: a mask has a bit for each */
 #define SCREEN_MAX_LENGTH 8000	/* d . c stays far from 32 bits' end */
-#define SCREEN_MAX_QUERIES 256	/* to one screen */
+#define SCREEN_MAX_QUERIES 128	/* to one screen */
 #define SCREEN_MAX_NORM 1e15	/* of rows and of queries */
 
 /* A block of rows: what all of its rows have in common. */
