@@ -24,6 +24,9 @@ const SgdKernel *
 sgd_kernel_choose(void)
 {
 #if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512vl"))
+		return &sgd_kernel_avx512;
 	if (__builtin_cpu_supports("avx2"))
 		return &sgd_kernel_avx2;
 #endif

@@ -168,6 +168,8 @@ ReserveEntries(EpochMember *epoch, uint64 entries)
 	else
 		epoch->entries = repalloc_huge(epoch->entries, mul_size(entries, sizeof(Rating)));
 	epoch->samples = Grow(epoch->context, epoch->samples, entries, sizeof(SgdSample));
+	epoch->filter = Grow(epoch->context, epoch->filter, sgd_filter_words(entries),
+						 sizeof(uint64_t));
 	epoch->entries_space = (uint32) entries;
 }
 
@@ -232,6 +234,7 @@ DescendPiece(CrewMember *member, uint32 range)
 	block.offset = epoch->offset;
 	block.entries = epoch->entries;
 	block.samples = epoch->samples;
+	block.filter = epoch->filter;
 
 	if (sgd_run_block(epoch->workspace, epoch->side, &block, sums,
 					  crew_poll, NULL) != NUMERICS_OK)

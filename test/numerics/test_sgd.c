@@ -67,6 +67,8 @@ test_losses(void)
 	LossSpec	bpr = {.kind = LOSS_BPR};
 	float		far[2] = {-800, 800};
 	float		slope[2];
+	double		worst = 0;
+	double		worst_slope = 0;
 
 	random_seed("losses", 71);
 	check_loss("squared", &squared, 3.5, 1, 0);
@@ -78,6 +80,18 @@ test_losses(void)
 	check_loss("bpr", &bpr, 1, 1, 1);
 	check_loss("bpr", &bpr, 1, 2.5, 5);
 
+	for (double x = -80; x < 80; x += 0.0137)
+	{
+		float		score[2] = {0, (float) x};
+		double		loss = loss_sample(&bpr, 1, 1, 1, score, slope);
+		double		exact = fmax(score[1], 0) + log1p(exp(-fabs(score[1])));
+
+		worst = fmax(worst, fabs(loss - exact) / exact);
+		worst_slope = fmax(worst_slope, fabs(slope[1] / (1 / (1 + exp(-(double) score[1]))) - 1));
+	}
+	check(worst < 2e-8 && worst_slope < 2e-7,
+		  "losses: bpr's polynomials are exact to %.1e, their derivatives to %.1e",
+		  worst, worst_slope);
 	check(fabs(loss_sample(&bpr, 1, 1, 1, far, slope) - 1600) < 1e-9 &&
 		  slope[0] == -1 && slope[1] == 1, "losses: bpr does not overflow");
 	check(fabs(loss_sample(&logistic, 1, 1, 1, far, slope) - 1600) < 1e-9,
@@ -262,6 +276,7 @@ training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
 	t->block.key = 99;
 	t->block.progress_end = 0.1;
 	t->block.samples = t->samples;
+	t->block.filter = keep(sgd_filter_words((uint32_t) p->npairs) * sizeof(uint64_t));
 	return t;
 }
 
