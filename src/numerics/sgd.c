@@ -98,7 +98,7 @@ typedef struct Drawn
 	uint32_t	user;
 	const Rating *entry;
 	int			n;				/* negatives */
-	const uint32_t *item;		/* the observed one, then the negatives */
+	uint32_t   *item;			/* the observed one, then the negatives */
 } Drawn;
 
 /* ---- Workspace ---- */
@@ -377,64 +377,94 @@ Observed(const Run *run, uint32_t row, uint32_t item)
 	return from < block->offset[row + 1] && block->entries[from].index == item;
 }
 
-/* Negative k of the sample; returns false where none was found. */
-static bool
-DrawNegative(const Run *run, uint64_t key, uint32_t number, int k, uint32_t *item)
+/* The item that an attempt at negative k of a sample draws. */
+static inline uint32_t
+Candidate(const Run *run, uint64_t key, uint32_t number, int k, int attempt)
 {
 	const SgdBlock *block = run->block;
 	const SgdSpec *sgd = &run->ws->sgd;
-	uint32_t	row = block->samples[number].row;
-	int			tries = sgd->negative_kind == NEGATIVES_IN_BATCH ? 1 : TRIES;
+	uint64_t	count = ((uint64_t) number * sgd->negatives + k) * TRIES + attempt;
+	uint32_t	size;
+	uint32_t	other;
 
-	for (int attempt = 0; attempt < tries; attempt++)
+	switch (sgd->negative_kind)
 	{
-		uint64_t	count = ((uint64_t) number * sgd->negatives + k) * TRIES + attempt;
-
-		if (sgd->negative_kind == NEGATIVES_UNIFORM)
-			*item = block->members[sampling_below(key, count, block->nmembers)];
-		else if (sgd->negative_kind == NEGATIVES_POPULARITY)
-			*item = block->entries[sampling_below(key, count, run->nsamples)].index;
-		else
-		{
-			uint32_t	size = run->batch_end - run->batch;
-			uint32_t	other = (number - run->batch + 1 + k) % size + run->batch;
-
-			*item = block->entries[block->samples[other].entry].index;
-		}
-		if (sgd->observed_negatives || !Observed(run, row, *item))
-			return true;
+		case NEGATIVES_UNIFORM:
+			return block->members[sampling_below(key, count, block->nmembers)];
+		case NEGATIVES_POPULARITY:
+			return block->entries[sampling_below(key, count, run->nsamples)].index;
+		case NEGATIVES_IN_BATCH:
+			break;
 	}
-	return false;
+	size = run->batch_end - run->batch;
+	other = (number - run->batch + 1 + k) % size + run->batch;
+	return block->entries[block->samples[other].entry].index;
 }
 
-/* Draws the negatives of a sample and prefetches all of its rows. */
+/* Negative k of the sample, after a first candidate; false: there is none. */
+static inline bool
+FindNegative(const Run *run, uint64_t key, uint32_t number, int k, uint32_t *item)
+{
+	const SgdSpec *sgd = &run->ws->sgd;
+	uint32_t	row = run->block->samples[number].row;
+	int			tries = sgd->negative_kind == NEGATIVES_IN_BATCH ? 1 : TRIES;
+
+	for (int attempt = 1; !sgd->observed_negatives && Observed(run, row, *item); attempt++)
+	{
+		if (attempt == tries)
+			return false;
+		*item = Candidate(run, key, number, k, attempt);
+	}
+	return true;
+}
+
+/*
+ * Draws the negatives of n samples and prefetches all of their rows: in three
+ * loops, so that the misses of many samples are under way at the same time.
+ */
 static void
-Draw(const Run *run, uint64_t key, uint32_t number, uint32_t *item, Drawn *drawn)
+DrawChunk(const Run *run, uint64_t key, uint32_t start, uint32_t n, Drawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	const SgdBlock *block = run->block;
-	SgdSample	sample = block->samples[number];
 	int			wanted = ws->sgd.negatives;
 
 	if (ws->sgd.negative_kind == NEGATIVES_IN_BATCH &&
 		(uint32_t) wanted >= run->batch_end - run->batch)
 		wanted = (int) (run->batch_end - run->batch) - 1;
 
-	drawn->user = (uint32_t) block->first + sample.row;
-	drawn->entry = &block->entries[sample.entry];
-	drawn->item = item;
-	drawn->n = 0;
-	item[0] = drawn->entry->index;
-	for (int k = 0; k < wanted; k++)
-		if (DrawNegative(run, key, number, k, &item[drawn->n + 1]))
-			drawn->n++;
-
-	for (size_t k = 0; k < ws->d; k += 16)
+	for (uint32_t c = 0; c < n; c++)
 	{
-		__builtin_prefetch(Row(ws, run->side[0].factors, drawn->user) + k, 1);
-		for (int n = 0; n <= drawn->n; n++)
-			__builtin_prefetch(Row(ws, run->side[1].factors, item[n]) + k, 1);
+		SgdSample	sample = block->samples[start + c];
+		uint32_t   *item = ws->item + c * (1 + (size_t) ws->sgd.negatives);
+
+		drawn[c].user = (uint32_t) block->first + sample.row;
+		drawn[c].entry = &block->entries[sample.entry];
+		drawn[c].item = item;
+		item[0] = drawn[c].entry->index;
+		for (int k = 0; k < wanted; k++)
+			item[k + 1] = Candidate(run, key, start + c, k, 0);
 	}
+	for (uint32_t c = 0; c < n; c++)
+	{
+		uint32_t   *item = drawn[c].item;
+		int			found = 0;
+
+		for (int k = 0; k < wanted; k++)
+		{
+			item[found + 1] = item[k + 1];
+			if (FindNegative(run, key, start + c, k, &item[found + 1]))
+				found++;
+		}
+		drawn[c].n = found;
+	}
+	for (uint32_t c = 0; c < n; c++)
+		for (size_t k = 0; k < ws->d; k += 16)
+		{
+			__builtin_prefetch(Row(ws, run->side[0].factors, drawn[c].user) + k, 1);
+			for (int i = 0; i <= drawn[c].n; i++)
+				__builtin_prefetch(Row(ws, run->side[1].factors, drawn[c].item[i]) + k, 1);
+		}
 }
 
 /* ---- A sample ---- */
@@ -626,17 +656,21 @@ StepBatch(const Run *run, uint64_t key)
 {
 	SgdWorkspace *ws = run->ws;
 	float		scale = 1 / (float) (run->batch_end - run->batch);
+	Drawn		drawn[CHUNK];
 
-	for (uint32_t number = run->batch; number < run->batch_end; number++)
+	for (uint32_t start = run->batch; start < run->batch_end; start += CHUNK)
 	{
-		Drawn		drawn;
+		uint32_t	n = run->batch_end - start < CHUNK ? run->batch_end - start : CHUNK;
 
-		Draw(run, key, number, ws->item, &drawn);
-		StepRow(ws, run->side, 0, drawn.user, &run->pace, scale);
-		for (int k = 0; k <= drawn.n; k++)
-			StepRow(ws, run->side, 1, drawn.item[k], &run->pace, scale);
-		CountWork(ws, ws->d * (2 + drawn.n) * (ws->spec.alpha0 > 0 ? ws->d : 4),
-				  run->poll, run->arg);
+		DrawChunk(run, key, start, n, drawn);
+		for (uint32_t c = 0; c < n; c++)
+		{
+			StepRow(ws, run->side, 0, drawn[c].user, &run->pace, scale);
+			for (int k = 0; k <= drawn[c].n; k++)
+				StepRow(ws, run->side, 1, drawn[c].item[k], &run->pace, scale);
+			CountWork(ws, ws->d * (2 + drawn[c].n) * (ws->spec.alpha0 > 0 ? ws->d : 4),
+					  run->poll, run->arg);
+		}
 	}
 }
 
@@ -645,7 +679,6 @@ static void
 RunBatch(const Run *run, uint64_t key)
 {
 	SgdWorkspace *ws = run->ws;
-	size_t		width = 1 + (size_t) ws->sgd.negatives;
 	bool		direct = ws->sgd.batch_size == 1;
 	bool		plain = ws->spec.alpha0 == 0;
 	Drawn		drawn[CHUNK];
@@ -654,8 +687,7 @@ RunBatch(const Run *run, uint64_t key)
 	{
 		uint32_t	n = run->batch_end - start < CHUNK ? run->batch_end - start : CHUNK;
 
-		for (uint32_t k = 0; k < n; k++)
-			Draw(run, key, start + k, ws->item + k * width, &drawn[k]);
+		DrawChunk(run, key, start, n, drawn);
 		for (uint32_t k = 0; k < n; k++)
 		{
 			Evaluate(run, &drawn[k]);
