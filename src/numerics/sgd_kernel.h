@@ -65,6 +65,9 @@ extern const SgdKernel sgd_kernel_avx2;
 extern const SgdKernel sgd_kernel_avx512;
 #endif
 
+/* Those that this processor can run, the best one last, and then NULL. */
+extern const SgdKernel *const *sgd_kernel_list(void);
+
 /* The best one for this processor. */
 extern const SgdKernel *sgd_kernel_choose(void);
 

@@ -177,20 +177,90 @@ check_optimizer(const char *name, OptimizerKind kind, const SgdKernel *kernel)
 	free(state[1]);
 }
 
+/*
+ * Three rows moved at once are those moved one after the other by the reference
+ * kernel, to the bit, their states too.
+ */
+static void
+check_triples(const SgdKernel *kernel)
+{
+	enum {D = 80, ROWS = 3, STEPS = 20};
+	float	   *at_once[ROWS][3];
+	float	   *in_turn[ROWS][3];
+	float	   *pull = allocate(D * sizeof(float));
+	bool		same = true;
+
+	for (OptimizerKind kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAM; kind++)
+	{
+		float		power[ROWS][2] = {{1, 1}, {1, 1}, {1, 1}};
+
+		for (int row = 0; row < ROWS; row++)
+			for (int k = 0; k < 3; k++)
+			{
+				at_once[row][k] = allocate(D * sizeof(float));
+				in_turn[row][k] = allocate(D * sizeof(float));
+				for (int e = 0; e < D && k == 0; e++)
+					at_once[row][0][e] = in_turn[row][0][e] = random_normal();
+			}
+		for (int t = 0; t < STEPS; t++)
+		{
+			float		g = random_normal();
+			float		h = random_normal();
+			float		r[ROWS] = {0.3f, 0.2f, 0.1f};
+			float		result[2];
+			OptimizerRates rates;
+			OptimizerStep step[ROWS];
+			SgdTriple	triple = {.g = g, .h = h};
+			SgdRow	   *moved[ROWS] = {&triple.p, &triple.q, &triple.n};
+
+			optimizer_rates(kind, SCHEDULE_CONSTANT, 0.05, 0.1, 0.5, &rates);
+			for (int row = 0; row < ROWS; row++)
+			{
+				optimizer_step(kind, &rates, power[row], &step[row]);
+				*moved[row] = (SgdRow) {.x = at_once[row][0],
+					.state = {at_once[row][1], at_once[row][2]}, .step = &step[row],
+					.penalty = r[row]};
+			}
+			kernel->dots(at_once[0][0], at_once[1][0], at_once[2][0], D, result);
+			kernel->triple[kind] (&triple, D);
+
+			same &= result[0] == sgd_kernel_base.dot(in_turn[0][0], in_turn[1][0], D) &&
+				result[1] == sgd_kernel_base.dot(in_turn[0][0], in_turn[2][0], D);
+			sgd_kernel_base.set(g, in_turn[1][0], pull, D);
+			sgd_kernel_base.add(h, in_turn[2][0], pull, D);
+			for (int row = 1; row < ROWS; row++)
+				sgd_kernel_base.move[kind] (&step[row], row == 1 ? g : h, in_turn[0][0], r[row],
+											in_turn[row][0], in_turn[row][1], in_turn[row][2], D);
+			sgd_kernel_base.move[kind] (&step[0], 1, pull, r[0],
+										in_turn[0][0], in_turn[0][1], in_turn[0][2], D);
+		}
+		for (int row = 0; row < ROWS; row++)
+			for (int k = 0; k < 3; k++)
+			{
+				same &= same_bytes(at_once[row][k], in_turn[row][k], D * sizeof(float));
+				free(at_once[row][k]);
+				free(in_turn[row][k]);
+			}
+	}
+	check(same, "kernel %s: three rows at once move as one after the other, to the bit",
+		  kernel->name);
+	free(pull);
+}
+
 static void
 test_optimizers(void)
 {
-	const SgdKernel *kernel[] = {&sgd_kernel_base, sgd_kernel_choose()};
 	OptimizerRates start;
 	OptimizerRates top;
 	OptimizerRates end;
 
 	random_seed("optimizers", 72);
-	for (int k = 0; k < 2; k++)
+	for (const SgdKernel *const *kernel = sgd_kernel_list(); *kernel != NULL; kernel++)
 	{
-		check_optimizer("sgd", OPTIMIZER_SGD, kernel[k]);
-		check_optimizer("adagrad", OPTIMIZER_ADAGRAD, kernel[k]);
-		check_optimizer("adam", OPTIMIZER_ADAM, kernel[k]);
+		check_optimizer("sgd", OPTIMIZER_SGD, *kernel);
+		check_optimizer("adagrad", OPTIMIZER_ADAGRAD, *kernel);
+		check_optimizer("adam", OPTIMIZER_ADAM, *kernel);
+		check_triples(*kernel);
 	}
 	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0, &start);
 	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0.25, &top);
@@ -439,6 +509,7 @@ test_solver(void)
 	.learning_rate = 0.05, .batch_size = 1};
 	SgdSpec		bpr = {.loss = {.kind = LOSS_BPR}, .negatives = 2, .weighted = true,
 	.negative_kind = NEGATIVES_POPULARITY, .learning_rate = 0.05, .batch_size = 1};
+	SgdSpec		single = bpr;
 	SgdSpec		batch = bpr;
 	Training   *a;
 	Training   *b;
@@ -465,14 +536,24 @@ test_solver(void)
 				  (int) kind, size, fall);
 		}
 
-	a = training_make(&gravity, &squared, &sgd_kernel_base);
-	b = training_make(&gravity, &squared, sgd_kernel_choose());
-	(void) train(a, 3);
-	(void) train(b, 3);
-	check(same_bytes(a->side[0].factors, b->side[0].factors,
-					 a->side[0].n * a->problem->stride * sizeof(float)),
-		  "stochastic: kernels %s and %s agree to the bit", sgd_kernel_base.name,
-		  sgd_kernel_choose()->name);
+	single.negatives = 1;
+	single.optimizer = OPTIMIZER_ADAM;
+	for (const SgdKernel *const *kernel = sgd_kernel_list(); kernel[1] != NULL; kernel++)
+		for (int k = 0; k < 2; k++)
+		{
+			const AlsSpec *spec = k == 0 ? &gravity : &choices;
+			const SgdSpec *sgd = k == 0 ? &squared : &single;
+
+			a = training_make(spec, sgd, kernel[0]);
+			b = training_make(spec, sgd, kernel[1]);
+			(void) train(a, 3);
+			(void) train(b, 3);
+			check(same_bytes(a->side[0].factors, b->side[0].factors,
+							 a->side[0].n * a->problem->stride * sizeof(float)) &&
+				  same_bytes(a->side[1].bias, b->side[1].bias, a->side[1].n * sizeof(float)),
+				  "stochastic: %s: kernels %s and %s agree to the bit",
+				  k == 0 ? "squared with gravity" : "bpr", kernel[0]->name, kernel[1]->name);
+		}
 
 	/* Rows of a pair alone in its batch move as those of a pair by itself. */
 	squared.batch_size = 1;
