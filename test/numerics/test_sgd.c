@@ -494,6 +494,57 @@ train(Training *t, int epochs)
 	return objective(t) / before;
 }
 
+/*
+ * Zero vectors, so that every score is 0 and every slope of the logistic loss
+ * -1/2 for an observed pair and 1/2 for a negative: what a full batch leaves an
+ * item's bias counts them. Three in ten of the pairs that there could be are
+ * observed, so draws meet observed pairs all the time.
+ */
+static void
+check_negatives(const char *name, NegativeKind kind, bool observed)
+{
+	AlsSpec		spec = {.factors = 2, .implicit = true, .biased = true, .alpha = 1};
+	SgdSpec		sgd = {.loss = {.kind = LOSS_LOGISTIC, .high = 1}, .negatives = 3,
+	.negative_kind = kind, .observed_negatives = observed, .batch_size = 0};
+	Training   *t = training_make(&spec, &sgd, sgd_kernel_choose());
+	const Problem *p = t->problem;
+	uint32_t	all = t->block.nrows;
+	size_t		wrong = 0;
+	double		drawn = 0;
+	SgdSums		sums;
+
+	for (int which = 0; which < 2; which++)
+	{
+		memset(t->side[which].factors, 0, t->side[which].n * p->stride * sizeof(float));
+		memset(t->side[which].bias, 0, t->side[which].n * sizeof(float));
+	}
+	for (uint32_t user = 0; user < all; user++)
+	{
+		uint32_t	offset[2] = {0, t->offset[user + 1] - t->offset[user]};
+
+		t->block.first = user;
+		t->block.nrows = 1;
+		t->block.offset = offset;
+		t->block.entries = p->entries[0] + t->offset[user];
+		(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+		for (uint32_t item = 0; item < t->side[1].n; item++)
+		{
+			float		slope = t->side[1].bias_gradient[item];
+			bool		has = false;
+
+			for (uint32_t k = t->offset[user]; k < t->offset[user + 1]; k++)
+				has |= p->entries[0][k].index == item;
+			if (has && slope != -0.5f)
+				wrong++;
+			drawn += 2 * slope + (has ? 1 : 0);
+			t->side[1].bias_gradient[item] = 0;
+			t->side[1].touched[item] = 0;
+		}
+	}
+	check((wrong == 0) == !observed && drawn > 2 * (double) p->npairs,
+		  "stochastic: negatives, %s: %zu observed items drawn in %.0f draws", name, wrong, drawn);
+}
+
 static void
 test_solver(void)
 {
@@ -522,6 +573,9 @@ test_solver(void)
 	check_gradient("bpr", &choices, bpr);
 	batch.negative_kind = NEGATIVES_IN_BATCH;
 	check_gradient("bpr, negatives in the batch", &choices, batch);
+
+	check_negatives("uniform", NEGATIVES_UNIFORM, false);
+	check_negatives("uniform, observed ones too", NEGATIVES_UNIFORM, true);
 
 	for (OptimizerKind kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAM; kind++)
 		for (int size = 1; size <= 8; size += 7)
