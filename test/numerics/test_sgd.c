@@ -67,6 +67,8 @@ test_losses(void)
 	LossSpec	bpr = {.kind = LOSS_BPR};
 	float		far[2] = {-800, 800};
 	float		slope[2];
+	double		worst = 0;
+	double		worst_slope = 0;
 
 	random_seed("losses", 71);
 	check_loss("squared", &squared, 3.5, 1, 0);
@@ -78,6 +80,18 @@ test_losses(void)
 	check_loss("bpr", &bpr, 1, 1, 1);
 	check_loss("bpr", &bpr, 1, 2.5, 5);
 
+	for (double x = -80; x < 80; x += 0.0137)
+	{
+		float		score[2] = {0, (float) x};
+		double		loss = loss_sample(&bpr, 1, 1, 1, score, slope);
+		double		exact = fmax(score[1], 0) + log1p(exp(-fabs(score[1])));
+
+		worst = fmax(worst, fabs(loss - exact) / exact);
+		worst_slope = fmax(worst_slope, fabs(slope[1] / (1 / (1 + exp(-(double) score[1]))) - 1));
+	}
+	check(worst < 2e-8 && worst_slope < 2e-7,
+		  "losses: bpr's polynomials are exact to %.1e, their derivatives to %.1e",
+		  worst, worst_slope);
 	check(fabs(loss_sample(&bpr, 1, 1, 1, far, slope) - 1600) < 1e-9 &&
 		  slope[0] == -1 && slope[1] == 1, "losses: bpr does not overflow");
 	check(fabs(loss_sample(&logistic, 1, 1, 1, far, slope) - 1600) < 1e-9,
@@ -163,20 +177,90 @@ check_optimizer(const char *name, OptimizerKind kind, const SgdKernel *kernel)
 	free(state[1]);
 }
 
+/*
+ * Three rows moved at once are those moved one after the other by the reference
+ * kernel, to the bit, their states too.
+ */
+static void
+check_triples(const SgdKernel *kernel)
+{
+	enum {D = 80, ROWS = 3, STEPS = 20};
+	float	   *at_once[ROWS][3];
+	float	   *in_turn[ROWS][3];
+	float	   *pull = allocate(D * sizeof(float));
+	bool		same = true;
+
+	for (OptimizerKind kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAM; kind++)
+	{
+		float		power[ROWS][2] = {{1, 1}, {1, 1}, {1, 1}};
+
+		for (int row = 0; row < ROWS; row++)
+			for (int k = 0; k < 3; k++)
+			{
+				at_once[row][k] = allocate(D * sizeof(float));
+				in_turn[row][k] = allocate(D * sizeof(float));
+				for (int e = 0; e < D && k == 0; e++)
+					at_once[row][0][e] = in_turn[row][0][e] = random_normal();
+			}
+		for (int t = 0; t < STEPS; t++)
+		{
+			float		g = random_normal();
+			float		h = random_normal();
+			float		r[ROWS] = {0.3f, 0.2f, 0.1f};
+			float		result[2];
+			OptimizerRates rates;
+			OptimizerStep step[ROWS];
+			SgdTriple	triple = {.g = g, .h = h};
+			SgdRow	   *moved[ROWS] = {&triple.p, &triple.q, &triple.n};
+
+			optimizer_rates(kind, SCHEDULE_CONSTANT, 0.05, 0.1, 0.5, &rates);
+			for (int row = 0; row < ROWS; row++)
+			{
+				optimizer_step(kind, &rates, power[row], &step[row]);
+				*moved[row] = (SgdRow) {.x = at_once[row][0],
+					.state = {at_once[row][1], at_once[row][2]}, .step = &step[row],
+					.penalty = r[row]};
+			}
+			kernel->dots(at_once[0][0], at_once[1][0], at_once[2][0], D, result);
+			kernel->triple[kind] (&triple, D);
+
+			same &= result[0] == sgd_kernel_base.dot(in_turn[0][0], in_turn[1][0], D) &&
+				result[1] == sgd_kernel_base.dot(in_turn[0][0], in_turn[2][0], D);
+			sgd_kernel_base.set(g, in_turn[1][0], pull, D);
+			sgd_kernel_base.add(h, in_turn[2][0], pull, D);
+			for (int row = 1; row < ROWS; row++)
+				sgd_kernel_base.move[kind] (&step[row], row == 1 ? g : h, in_turn[0][0], r[row],
+											in_turn[row][0], in_turn[row][1], in_turn[row][2], D);
+			sgd_kernel_base.move[kind] (&step[0], 1, pull, r[0],
+										in_turn[0][0], in_turn[0][1], in_turn[0][2], D);
+		}
+		for (int row = 0; row < ROWS; row++)
+			for (int k = 0; k < 3; k++)
+			{
+				same &= same_bytes(at_once[row][k], in_turn[row][k], D * sizeof(float));
+				free(at_once[row][k]);
+				free(in_turn[row][k]);
+			}
+	}
+	check(same, "kernel %s: three rows at once move as one after the other, to the bit",
+		  kernel->name);
+	free(pull);
+}
+
 static void
 test_optimizers(void)
 {
-	const SgdKernel *kernel[] = {&sgd_kernel_base, sgd_kernel_choose()};
 	OptimizerRates start;
 	OptimizerRates top;
 	OptimizerRates end;
 
 	random_seed("optimizers", 72);
-	for (int k = 0; k < 2; k++)
+	for (const SgdKernel *const *kernel = sgd_kernel_list(); *kernel != NULL; kernel++)
 	{
-		check_optimizer("sgd", OPTIMIZER_SGD, kernel[k]);
-		check_optimizer("adagrad", OPTIMIZER_ADAGRAD, kernel[k]);
-		check_optimizer("adam", OPTIMIZER_ADAM, kernel[k]);
+		check_optimizer("sgd", OPTIMIZER_SGD, *kernel);
+		check_optimizer("adagrad", OPTIMIZER_ADAGRAD, *kernel);
+		check_optimizer("adam", OPTIMIZER_ADAM, *kernel);
+		check_triples(*kernel);
 	}
 	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0, &start);
 	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0.25, &top);
@@ -262,6 +346,7 @@ training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
 	t->block.key = 99;
 	t->block.progress_end = 0.1;
 	t->block.samples = t->samples;
+	t->block.filter = keep(sgd_filter_words((uint32_t) p->npairs) * sizeof(uint64_t));
 	return t;
 }
 
@@ -409,6 +494,57 @@ train(Training *t, int epochs)
 	return objective(t) / before;
 }
 
+/*
+ * Zero vectors, so that every score is 0 and every slope of the logistic loss
+ * -1/2 for an observed pair and 1/2 for a negative: what a full batch leaves an
+ * item's bias counts them. Three in ten of the pairs that there could be are
+ * observed, so draws meet observed pairs all the time.
+ */
+static void
+check_negatives(const char *name, NegativeKind kind, bool observed)
+{
+	AlsSpec		spec = {.factors = 2, .implicit = true, .biased = true, .alpha = 1};
+	SgdSpec		sgd = {.loss = {.kind = LOSS_LOGISTIC, .high = 1}, .negatives = 3,
+	.negative_kind = kind, .observed_negatives = observed, .batch_size = 0};
+	Training   *t = training_make(&spec, &sgd, sgd_kernel_choose());
+	const Problem *p = t->problem;
+	uint32_t	all = t->block.nrows;
+	size_t		wrong = 0;
+	double		drawn = 0;
+	SgdSums		sums;
+
+	for (int which = 0; which < 2; which++)
+	{
+		memset(t->side[which].factors, 0, t->side[which].n * p->stride * sizeof(float));
+		memset(t->side[which].bias, 0, t->side[which].n * sizeof(float));
+	}
+	for (uint32_t user = 0; user < all; user++)
+	{
+		uint32_t	offset[2] = {0, t->offset[user + 1] - t->offset[user]};
+
+		t->block.first = user;
+		t->block.nrows = 1;
+		t->block.offset = offset;
+		t->block.entries = p->entries[0] + t->offset[user];
+		(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+		for (uint32_t item = 0; item < t->side[1].n; item++)
+		{
+			float		slope = t->side[1].bias_gradient[item];
+			bool		has = false;
+
+			for (uint32_t k = t->offset[user]; k < t->offset[user + 1]; k++)
+				has |= p->entries[0][k].index == item;
+			if (has && slope != -0.5f)
+				wrong++;
+			drawn += 2 * slope + (has ? 1 : 0);
+			t->side[1].bias_gradient[item] = 0;
+			t->side[1].touched[item] = 0;
+		}
+	}
+	check((wrong == 0) == !observed && drawn > 2 * (double) p->npairs,
+		  "stochastic: negatives, %s: %zu observed items drawn in %.0f draws", name, wrong, drawn);
+}
+
 static void
 test_solver(void)
 {
@@ -424,6 +560,7 @@ test_solver(void)
 	.learning_rate = 0.05, .batch_size = 1};
 	SgdSpec		bpr = {.loss = {.kind = LOSS_BPR}, .negatives = 2, .weighted = true,
 	.negative_kind = NEGATIVES_POPULARITY, .learning_rate = 0.05, .batch_size = 1};
+	SgdSpec		single = bpr;
 	SgdSpec		batch = bpr;
 	Training   *a;
 	Training   *b;
@@ -436,6 +573,9 @@ test_solver(void)
 	check_gradient("bpr", &choices, bpr);
 	batch.negative_kind = NEGATIVES_IN_BATCH;
 	check_gradient("bpr, negatives in the batch", &choices, batch);
+
+	check_negatives("uniform", NEGATIVES_UNIFORM, false);
+	check_negatives("uniform, observed ones too", NEGATIVES_UNIFORM, true);
 
 	for (OptimizerKind kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAM; kind++)
 		for (int size = 1; size <= 8; size += 7)
@@ -450,14 +590,24 @@ test_solver(void)
 				  (int) kind, size, fall);
 		}
 
-	a = training_make(&gravity, &squared, &sgd_kernel_base);
-	b = training_make(&gravity, &squared, sgd_kernel_choose());
-	(void) train(a, 3);
-	(void) train(b, 3);
-	check(same_bytes(a->side[0].factors, b->side[0].factors,
-					 a->side[0].n * a->problem->stride * sizeof(float)),
-		  "stochastic: kernels %s and %s agree to the bit", sgd_kernel_base.name,
-		  sgd_kernel_choose()->name);
+	single.negatives = 1;
+	single.optimizer = OPTIMIZER_ADAM;
+	for (const SgdKernel *const *kernel = sgd_kernel_list(); kernel[1] != NULL; kernel++)
+		for (int k = 0; k < 2; k++)
+		{
+			const AlsSpec *spec = k == 0 ? &gravity : &choices;
+			const SgdSpec *sgd = k == 0 ? &squared : &single;
+
+			a = training_make(spec, sgd, kernel[0]);
+			b = training_make(spec, sgd, kernel[1]);
+			(void) train(a, 3);
+			(void) train(b, 3);
+			check(same_bytes(a->side[0].factors, b->side[0].factors,
+							 a->side[0].n * a->problem->stride * sizeof(float)) &&
+				  same_bytes(a->side[1].bias, b->side[1].bias, a->side[1].n * sizeof(float)),
+				  "stochastic: %s: kernels %s and %s agree to the bit",
+				  k == 0 ? "squared with gravity" : "bpr", kernel[0]->name, kernel[1]->name);
+		}
 
 	/* Rows of a pair alone in its batch move as those of a pair by itself. */
 	squared.batch_size = 1;
