@@ -16,7 +16,7 @@ MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows gramian scan receive
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	select read arguments options options_sgd progress crew epoch heldout \
-	fit_als fit_sgd warm fit train sharded \
+	fit_als fit_sgd warm fit train retrain sharded \
 	sharded_sources sharded_count sharded_half
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \

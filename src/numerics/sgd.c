@@ -492,13 +492,15 @@ StepRow(SgdWorkspace *ws, SgdSide side[2], int which, size_t row,
 
 void
 sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t to,
-			  double samples, double progress, NumericsPoll poll, void *arg)
+			  double samples, double progress, bool still, NumericsPoll poll, void *arg)
 {
 	OptimizerRates rates;
 	double		work = (double) ws->d * (ws->spec.alpha0 > 0 ? ws->d : 8);
 
 	optimizer_rates(ws->sgd.optimizer, ws->sgd.schedule, ws->sgd.learning_rate,
 					ws->sgd.weight_decay, progress, &rates);
+	if (still)
+		optimizer_hold(&rates);
 	for (size_t row = from; row < to; row++)
 	{
 		StepRow(ws, side, which, row, &rates, (float) (1 / samples));
@@ -588,6 +590,8 @@ sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
 						sgd->weight_decay,
 						block->progress + (block->progress_end - block->progress) * done,
 						&run.rates);
+		if (block->still)
+			optimizer_hold(&run.rates);
 		RunBatch(&run, key);
 		if (sgd->batch_size > 1)
 			StepBatch(&run, key);

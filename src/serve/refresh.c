@@ -534,6 +534,7 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	MemoryContext outer = MemoryContextSwitchTo(context);
 	Refresh    *refresh = palloc0(sizeof(Refresh));
 	RatingSource source;
+	TrainOptions options;
 	ModelKey	key[2];
 	ModelTarget *target;
 	TupleDesc	desc;
@@ -552,8 +553,7 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	PopActiveSnapshot();
 	refresh->named = named && !(PG_ARGISNULL(1) && PG_ARGISNULL(2));
 	SpecOfModel(&refresh->model->record, &refresh->spec);
-	training_require_als(refresh->model, "mf_refresh()");
-	training_source(refresh->model, &source);
+	training_repeat(refresh->model, &source, &options);
 	ratings_check(&source, key);
 	target = model_target_open(extension_schema,
 							   quote_qualified_identifier(refresh->model->schema_name,
