@@ -15,12 +15,12 @@ RANK = vector operators topk page directory build insert candidates scan search 
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows gramian scan receive
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	select read arguments options options_sgd progress crew epoch heldout \
+	select values read arguments options options_sgd progress crew epoch heldout \
 	fit_als fit_sgd warm fit train retrain sharded \
 	sharded_sources sharded_count sharded_half
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
-	pairs everyone topk_all refresh map svg picture
+	pairs everyone topk_all refresh refresh_sides refresh_solve map svg picture
 EVALUATE = holdout roster biases panel ranker judging evaluate \
 	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
