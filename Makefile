@@ -9,17 +9,18 @@ DATA = $(wildcard sql/factor--*.sql)
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 screen screen_x86 topall \
-	components losses optimizer sampling sgd_base sgd_avx2 sgd_avx512 sgd judge metrics
+	eigen components losses optimizer sampling sgd_base sgd_avx2 sgd_avx512 sgd judge metrics
 RANK = vector operators topk page directory build insert candidates scan search \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \
 	recent rows gramian scan receive
 TRAIN = bigarray source idsort ids triples stream matrix build \
-	select read arguments options options_sgd progress crew epoch heldout \
-	fit_als fit_sgd warm fit train sharded
+	select values read arguments options options_sgd progress crew epoch heldout \
+	fit_als fit_sgd warm fit train retrain sharded \
+	sharded_sources sharded_count sharded_half
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
-	pairs everyone topk_all refresh map svg picture
+	pairs everyone topk_all refresh refresh_sides refresh_solve map svg picture
 EVALUATE = holdout roster biases panel ranker judging evaluate \
 	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \

@@ -58,14 +58,6 @@ typedef void (*Trsv) (int order, int uplo, int trans, int diag, int n,
 typedef void (*Potrf) (const char *uplo, const int *n, float *a,
 					   const int *lda, int *info, size_t uplo_length);
 
-typedef void (*Syevr) (const char *jobz, const char *range, const char *uplo,
-					   const int *n, double *a, const int *lda,
-					   const double *vl, const double *vu, const int *il, const int *iu,
-					   const double *abstol, int *m, double *w, double *z, const int *ldz,
-					   int *isuppz, double *work, const int *lwork, int *iwork,
-					   const int *liwork, int *info,
-					   size_t jobz_length, size_t range_length, size_t uplo_length);
-
 static struct
 {
 	bool		tried;
@@ -75,7 +67,6 @@ static struct
 	Trsm		strsm;
 	Trsv		strsv;
 	Potrf		spotrf;
-	Syevr		dsyevr;
 }			blas;
 
 /*
@@ -133,8 +124,7 @@ Load(void)
 		!Resolve(library, "cblas_sgemm", &blas.sgemm) ||
 		!Resolve(library, "cblas_strsm", &blas.strsm) ||
 		!Resolve(library, "cblas_strsv", &blas.strsv) ||
-		!Resolve(library, "spotrf_", &blas.spotrf) ||
-		!Resolve(library, "dsyevr_", &blas.dsyevr))
+		!Resolve(library, "spotrf_", &blas.spotrf))
 		return "the library " FACTOR_OPENBLAS " lacks a BLAS or LAPACK function";
 
 	if (Resolve(library, "openblas_set_num_threads", &set_threads))
@@ -198,43 +188,4 @@ blas_trsv(bool transposed, const float *u, int ldu, int n, float *x)
 {
 	blas.strsv(ROW_MAJOR, UPPER, transposed ? TRANS : NO_TRANS, NON_UNIT, n,
 			   u, ldu, x, 1);
-}
-
-/* dsyevr needs 26 n doubles, 10 n ints, and room for values and vectors. */
-#define EIGEN_DOUBLES 26
-#define EIGEN_INTS 10
-
-size_t
-blas_eigen_work(int n)
-{
-	return (size_t) n * (EIGEN_DOUBLES + EIGEN_INTS + 3) + 4;
-}
-
-bool
-blas_eigen(double *a, int n, double value[2], double *vector[2], double *work)
-{
-	double	   *values = work + (size_t) n * EIGEN_DOUBLES;
-	double	   *vectors = values + n;
-	int		   *ints = (int *) (vectors + 2 * (size_t) n);
-	int			support[4];
-	int			lwork = n * EIGEN_DOUBLES;
-	int			liwork = n * EIGEN_INTS;
-	int			first = n - 1;
-	int			last = n;
-	int			found = 0;
-	int			info = 0;
-	double		none = 0;
-
-	blas.dsyevr("V", "I", "U", &n, a, &n, &none, &none, &first, &last, &none, &found,
-				values, vectors, &n, support, work, &lwork, ints, &liwork, &info, 1, 1, 1);
-	if (info != 0 || found != 2)
-		return false;
-
-	/* They come in ascending order. */
-	for (int k = 0; k < 2; k++)
-	{
-		value[k] = values[1 - k];
-		memcpy(vector[k], vectors + (size_t) (1 - k) * n, sizeof(double) * n);
-	}
-	return true;
 }

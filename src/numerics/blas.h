@@ -41,13 +41,4 @@ extern void blas_trsm(const float *u, int ldu, int m, float *b, int ldb, int n);
 /* x := U^-1 x, or U^-T x, for the upper triangle U, n by n. */
 extern void blas_trsv(bool transposed, const float *u, int ldu, int n, float *x);
 
-/*
- * The two largest eigenvalues of the symmetric matrix A, n by n, n >= 2, the
- * largest first, with their vectors, of length one; overwrites A. `work` is
- * room for blas_eigen_work(n) doubles. False if LAPACK does not converge.
- */
-extern size_t blas_eigen_work(int n);
-extern bool blas_eigen(double *a, int n, double value[2], double *vector[2],
-					   double *work);
-
 #endif							/* FACTOR_BLAS_H */

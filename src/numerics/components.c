@@ -2,26 +2,24 @@
  * components.c: the first two principal components of many vectors.
  *
  * The covariance is summed over centred vectors, a panel of them at a time in
- * single precision by ssyrk and the panels in double, and its two largest
- * eigenvectors are found by LAPACK's dsyevr. Centring first matters: the mean of
- * item vectors is often longer than their spread.
- *
- * Finding the eigenvectors takes one call of some 4/3 d^3 operations, during
- * which nothing is polled: 20 ms for 256 factors.
+ * single precision by ssyrk and the panels in double; eigen.c finds its two
+ * largest eigenvectors. Centring first matters: the mean of item vectors is often
+ * longer than their spread.
  */
 #include <math.h>
 #include <string.h>
 
 #include "numerics/blas.h"
 #include "numerics/components.h"
+#include "numerics/eigen.h"
 
 #define PANEL 256
 
 size_t
 components_work(size_t d)
 {
-	/* covariance; its part and a panel in floats; dsyevr's own */
-	return d * d + (d * d + PANEL * d + 1) / 2 + 1 + blas_eigen_work((int) d);
+	/* covariance; its part and a panel in floats; eigen's own */
+	return d * d + (d * d + PANEL * d + 1) / 2 + 1 + eigen_work(d);
 }
 
 static void
@@ -85,7 +83,7 @@ components_find(const float *vectors, size_t n, size_t d, Components *components
 	double	   *covariance = work;
 	float	   *part = (float *) (covariance + d * d);
 	float	   *panel = part + d * d;
-	double	   *eigen_work = covariance + d * d + (d * d + PANEL * d + 1) / 2 + 1;
+	double	   *scratch = covariance + d * d + (d * d + PANEL * d + 1) / 2 + 1;
 
 	FindMean(vectors, n, d, components->mean, poll, arg);
 	FindCovariance(vectors, n, d, components->mean, covariance, part, panel, poll, arg);
@@ -101,8 +99,7 @@ components_find(const float *vectors, size_t n, size_t d, Components *components
 		components->variance[1] = 0;
 		return NUMERICS_OK;
 	}
-	if (!blas_eigen(covariance, (int) d, components->variance, components->axis, eigen_work))
-		return NUMERICS_DIVERGED;
+	eigen_largest(covariance, d, components->variance, components->axis, scratch, poll, arg);
 	Orient(components->axis[0], d);
 	Orient(components->axis[1], d);
 	return NUMERICS_OK;

@@ -67,6 +67,13 @@ optimizer_rates(OptimizerKind kind, ScheduleKind schedule,
 }
 
 void
+optimizer_hold(OptimizerRates *rates)
+{
+	rates->rate = 0;
+	rates->keep = 1;
+}
+
+void
 optimizer_step(OptimizerKind kind, const OptimizerRates *rates, float power[2],
 			   OptimizerStep *step)
 {

@@ -47,6 +47,9 @@ extern void optimizer_rates(OptimizerKind kind, ScheduleKind schedule,
 							double learning_rate, double weight_decay,
 							double progress, OptimizerRates *rates);
 
+/* Steps that move nothing, but the optimizer's state. */
+extern void optimizer_hold(OptimizerRates *rates);
+
 /*
  * The next step of a row. `power` holds beta1^t and beta2^t, both 1 at first,
  * and is moved on.

@@ -238,10 +238,12 @@ State(const SgdWorkspace *ws, const SgdSide *side, int which, size_t row)
 }
 
 static void
-SetPace(const SgdSpec *sgd, double progress, Pace *pace)
+SetPace(const SgdSpec *sgd, double progress, bool still, Pace *pace)
 {
 	optimizer_rates(sgd->optimizer, sgd->schedule, sgd->learning_rate,
 					sgd->weight_decay, progress, &pace->rates);
+	if (still)
+		optimizer_hold(&pace->rates);
 	if (sgd->optimizer != OPTIMIZER_ADAM)
 		optimizer_step(sgd->optimizer, &pace->rates, NULL, &pace->step);
 }
@@ -634,12 +636,12 @@ StepRow(SgdWorkspace *ws, SgdSide side[2], int which, size_t row,
 
 void
 sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t to,
-			  double samples, double progress, NumericsPoll poll, void *arg)
+			  double samples, double progress, bool still, NumericsPoll poll, void *arg)
 {
 	Pace		pace;
 	uint64_t	work = ws->d * (ws->spec.alpha0 > 0 ? ws->d : 8);
 
-	SetPace(&ws->sgd, progress, &pace);
+	SetPace(&ws->sgd, progress, still, &pace);
 	for (size_t row = from; row < to; row++)
 	{
 		StepRow(ws, side, which, row, &pace, (float) (1 / samples));
@@ -732,7 +734,7 @@ sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
 
 		run.batch_end = run.nsamples - run.batch > size ? run.batch + size : run.nsamples;
 		SetPace(sgd, block->progress + (block->progress_end - block->progress) * done,
-				&run.pace);
+				block->still, &run.pace);
 		RunBatch(&run, key);
 		if (sgd->batch_size > 1)
 			StepBatch(&run, key);

@@ -92,6 +92,7 @@ typedef struct SgdBlock
 	uint64_t	key;			/* of the block's random numbers */
 	double		progress;		/* of the training, at the block's start ... */
 	double		progress_end;	/* ... and at its end */
+	bool		still;			/* only the optimizer's state changes */
 	SgdSample  *samples;		/* room for as many as there are entries */
 	uint64_t   *filter;			/* and for sgd_filter_words() of as many */
 } SgdBlock;
@@ -140,7 +141,7 @@ extern NumericsStatus sgd_run_block(SgdWorkspace *ws, SgdSide side[2],
  */
 extern void sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which,
 						  size_t from, size_t to, double samples, double progress,
-						  NumericsPoll poll, void *arg);
+						  bool still, NumericsPoll poll, void *arg);
 
 /* The lambda and lambda_b terms of rows [from, to) with these offsets. */
 extern double sgd_penalty(const AlsSpec *spec, const SgdSide *side,

@@ -1,12 +1,19 @@
 /*
  * arguments.c: the arguments of mf_train by name.
+ *
+ * A training that is repeated reads its options the way mf_train does, from a
+ * call that is made up of the texts that were stored. So what an option means
+ * and what is checked are the same, whatever options there will be.
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -130,12 +137,33 @@ arg_choice(FunctionCallInfo fcinfo, TrainArg arg, int fallback,
 			 errhint("It is one of %s.", list.data)));
 }
 
+/*
+ * Makes texts of values such that any session reads them alike, until
+ * AtEOXact_GUC(true, level) with the level returned: options are stored. The time
+ * zone stays, which a column without one would be compared in.
+ */
+static int
+FixSettings(void)
+{
+	static const char *const fixed[][2] = {
+		{"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}, {"extra_float_digits", "3"}
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int k = 0; k < lengthof(fixed); k++)
+		(void) set_config_option(fixed[k][0], fixed[k][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 char *
 arg_text(FunctionCallInfo fcinfo, TrainArg arg)
 {
 	Oid			type;
 	Oid			output;
 	bool		is_varlena;
+	char	   *text;
+	int			level;
 
 	if (PG_ARGISNULL(arg))
 		return NULL;
@@ -147,7 +175,10 @@ arg_text(FunctionCallInfo fcinfo, TrainArg arg)
 	if (type == UNKNOWNOID)
 		return pstrdup(PG_GETARG_CSTRING(arg));
 	getTypeOutputInfo(type, &output, &is_varlena);
-	return OidOutputFunctionCall(output, PG_GETARG_DATUM(arg));
+	level = FixSettings();
+	text = OidOutputFunctionCall(output, PG_GETARG_DATUM(arg));
+	AtEOXact_GUC(true, level);
+	return text;
 }
 
 void
@@ -203,11 +234,59 @@ arg_options_json(FunctionCallInfo fcinfo)
 		text = arg_text(fcinfo, arg);
 		if (type == BOOLOID)
 			appendStringInfoString(&json, text[0] == 't' ? "true" : "false");
-		else if (type == INT4OID || type == INT8OID || type == FLOAT8OID || type == NUMERICOID)
+		else if ((type == INT4OID || type == INT8OID || type == FLOAT8OID || type == NUMERICOID) &&
+				 (isdigit((unsigned char) text[0]) || isdigit((unsigned char) text[1])))
 			appendStringInfoString(&json, text);
 		else
 			escape_json(&json, text);
 	}
 	appendStringInfoChar(&json, '}');
 	return json.data;
+}
+
+/* ---- A call made up ---- */
+
+void
+arg_call_begin(FunctionCallInfo train, FmgrInfo *flinfo)
+{
+	List	   *args = NIL;
+
+	/* The types are looked for in the call's expression. */
+	for (int arg = 0; arg < TRAIN_ARGS; arg++)
+	{
+		Oid			type = OidIsValid(types[arg]) ? types[arg] : TEXTOID;
+
+		args = lappend(args, makeNullConst(type, -1, InvalidOid));
+		train->args[arg].value = (Datum) 0;
+		train->args[arg].isnull = true;
+	}
+	memset(flinfo, 0, sizeof(*flinfo));
+	flinfo->fn_mcxt = CurrentMemoryContext;
+	fmgr_info_set_expr((Node *) makeFuncExpr(InvalidOid, RECORDOID, args, InvalidOid,
+											 InvalidOid, COERCE_EXPLICIT_CALL), flinfo);
+	InitFunctionCallInfoData(*train, flinfo, TRAIN_ARGS, InvalidOid, NULL, NULL);
+}
+
+void
+arg_call_set(FunctionCallInfo train, TrainArg arg, const char *text)
+{
+	Oid			type = OidIsValid(types[arg]) ? types[arg] : TEXTOID;
+	Oid			input;
+	Oid			param;
+
+	getTypeInputInfo(type, &input, &param);
+	train->args[arg].value = OidInputFunctionCall(input, unconstify(char *, text), param, -1);
+	train->args[arg].isnull = false;
+}
+
+bool
+arg_call_set_named(FunctionCallInfo train, const char *name, const char *text)
+{
+	for (int arg = ARG_FEEDBACK; arg < TRAIN_ARGS; arg++)
+		if (strcmp(names[arg], name) == 0)
+		{
+			arg_call_set(train, arg, text);
+			return true;
+		}
+	return false;
 }

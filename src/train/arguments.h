@@ -54,4 +54,14 @@ extern void arg_refuse(FunctionCallInfo fcinfo, TrainArg arg, const char *what);
  */
 extern char *arg_options_json(FunctionCallInfo fcinfo);
 
+/*
+ * A call of mf_train that nobody wrote: begun with all arguments null, which are
+ * then set from their texts; `train` has room for TRAIN_ARGS, and lives as long as
+ * the current memory context. By name only options are set, and an unknown one
+ * gives false.
+ */
+extern void arg_call_begin(FunctionCallInfo train, FmgrInfo *flinfo);
+extern void arg_call_set(FunctionCallInfo train, TrainArg arg, const char *text);
+extern bool arg_call_set_named(FunctionCallInfo train, const char *name, const char *text);
+
 #endif							/* FACTOR_ARGUMENTS_H */

@@ -447,7 +447,7 @@ RunGramians(Crew *crew)
 }
 
 SgdSums
-crew_run_epoch(Crew *crew, int epoch)
+crew_run_epoch(Crew *crew, int epoch, bool still)
 {
 	CrewShared *shared = crew->member.shared;
 	EpochShared *plan = &shared->epoch;
@@ -457,6 +457,7 @@ crew_run_epoch(Crew *crew, int epoch)
 	SgdSums		total = {0};
 
 	plan->epoch = epoch;
+	plan->still = still;
 	sampling_deal(sampling_key(plan->sgd.seed, epoch), member->side[MF_ITEMS].n,
 				  plan->nblocks, member->members, member->start, member->group_of,
 				  crew_poll, NULL);

@@ -69,9 +69,10 @@ extern void crew_load_blas(void);
 /*
  * Runs an epoch (from 0) of a stochastic training, its strata one after the
  * other, and returns its sums. With alpha0 > 0 the Gramians are formed on the
- * way, and are those of the vectors at the end afterwards.
+ * way, and are those of the vectors at the end afterwards. Where it is `still`,
+ * gradients go to the optimizer's state, but nothing moves.
  */
-extern SgdSums crew_run_epoch(Crew *crew, int epoch);
+extern SgdSums crew_run_epoch(Crew *crew, int epoch, bool still);
 
 /* The penalties of a stochastic training's vectors as they are. */
 extern double crew_epoch_penalty(Crew *crew);

@@ -23,6 +23,7 @@ typedef struct EpochShared
 	uint64		pairs;
 	int			epochs;
 	int			epoch;			/* written by the leader in even phases */
+	bool		still;			/* likewise: nothing moves */
 	uint32		stratum;
 } EpochShared;
 

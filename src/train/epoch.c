@@ -231,6 +231,7 @@ DescendPiece(CrewMember *member, uint32 range)
 										 plan->stratum), range),
 		.progress = stratum / strata,
 		.progress_end = (stratum + 1) / strata,
+		.still = plan->still,
 	};
 
 	ReserveRows(epoch, rows);
@@ -262,7 +263,7 @@ StepPiece(CrewMember *member, MfSide side, uint32 number)
 
 	sgd_step_rows(member->epoch.workspace, member->epoch.side, side,
 				  start[number], start[number + 1], (double) plan->pairs,
-				  (double) plan->epoch / plan->epochs, crew_poll, NULL);
+				  (double) plan->epoch / plan->epochs, plan->still, crew_poll, NULL);
 }
 
 uint32

@@ -42,7 +42,7 @@ Prepare(const TrainOptions *options, const RatingSet *ratings, Crew *crew)
 {
 	fit_first_vectors(options, ratings, MF_USERS, crew);
 	if (options->warm != NULL)
-		warm_users(options->warm, &ratings->ids[MF_USERS], crew_side(crew, MF_USERS));
+		warm_side(options->warm, MF_USERS, &ratings->ids[MF_USERS], crew_side(crew, MF_USERS));
 	if (options->spec.alpha0 > 0)
 		crew_run(crew, CREW_GRAMIAN, MF_USERS);
 }

@@ -6,6 +6,10 @@
  * of an epoch. The error is the mean loss of an observed pair with its
  * negatives, or its root where the loss is squared: for explicit feedback the
  * RMSE.
+ *
+ * A training that starts from an earlier one's vectors has not their optimizer's
+ * state, without which the first steps would be as long as at a cold start and
+ * undo much of it. So an epoch goes before in which nothing moves.
  */
 #include "postgres.h"
 
@@ -13,13 +17,23 @@
 
 #include "train/fit.h"
 #include "train/progress.h"
+#include "train/warm.h"
 
 static void
 Prepare(const TrainOptions *options, const RatingSet *ratings, Crew *crew)
 {
-	fit_first_vectors(options, ratings, MF_USERS, crew);
-	fit_first_vectors(options, ratings, MF_ITEMS, crew);
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		fit_first_vectors(options, ratings, side, crew);
+		if (options->warm != NULL)
+			warm_side(options->warm, side, &ratings->ids[side], crew_side(crew, side));
+	}
 	crew_prepare_epochs(crew);
+	if (options->warm != NULL && OPTIMIZER_STATES(options->sgd.optimizer) > 0)
+	{
+		progress_report("measuring gradients");
+		(void) crew_run_epoch(crew, options->iterations, true);
+	}
 }
 
 static void
@@ -29,7 +43,7 @@ Iterate(const TrainOptions *options, Crew *crew, ModelIteration *iteration)
 	SgdSums		sums;
 
 	progress_report("iteration %d of %d", iteration->iteration, options->iterations);
-	sums = crew_run_epoch(crew, iteration->iteration - 1);
+	sums = crew_run_epoch(crew, iteration->iteration - 1, false);
 
 	iteration->error = sums.weight > 0 ? sums.loss / sums.weight : 0;
 	if (options->sgd.loss.kind == LOSS_SQUARED)

@@ -186,27 +186,29 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 }
 
 void
-options_repeat(const Model *model, TrainOptions *options)
+options_keep(FunctionCallInfo train, const Model *model, TrainOptions *options)
 {
 	const ModelRecord *record = &model->record;
 	AlsSpec    *spec = &options->spec;
 
-	memset(options, 0, sizeof(*options));
-	options->model = quote_qualified_identifier(model->schema_name, model->name);
-	options->seed = record->seed;
 	options->warm = model;
-	options->solver = SOLVER_ALS;
-	options->center = true;
-	options->sgd.init_std = INITIAL_LENGTH / sqrt(record->factors);
-	spec->factors = record->factors;
-	spec->implicit = record->implicit;
-	spec->biased = record->biased;
-	spec->mean = record->mean;
-	spec->alpha = record->alpha;
-	spec->alpha0 = record->unobserved_weight;
-	spec->regularization = record->regularization;
 	spec->reg_exponent = record->reg_exponent;
 	spec->bias_regularization = record->bias_regularization;
+	if (!arg_given(train, ARG_REGULARIZATION))
+	{
+		spec->regularization = record->regularization;
+		options->scale_regularization = false;
+	}
+	if (!arg_given(train, ARG_ALPHA))
+	{
+		spec->alpha = record->alpha;
+		options->scale_alpha = false;
+	}
+	if (!arg_given(train, ARG_UNOBSERVED_WEIGHT) && !arg_given(train, ARG_GRAVITY))
+	{
+		spec->alpha0 = record->unobserved_weight;
+		options->scale_unobserved = false;
+	}
 }
 
 void

@@ -31,8 +31,8 @@ typedef struct TrainOptions
 	bool		index_new;		/* index the items of a new model */
 	bool		index_old;		/* and of one that is trained again */
 	AlsSpec		spec;			/* the objective */
-	const Model *warm;			/* NULL, or the model whose users' vectors are
-								 * the first ones */
+	const Model *warm;			/* NULL, or the model whose vectors are the
+								 * first ones */
 	double		tolerance;		/* stop when the objective falls by less than
 								 * this share in an iteration; below 0: never */
 	SgdSpec		sgd;			/* the loss and, of a stochastic training, how */
@@ -53,8 +53,12 @@ typedef struct TrainOptions
 extern void options_read(FunctionCallInfo fcinfo, RatingSource *source,
 						 TrainOptions *options);
 
-/* The options that a model was trained with, for another training. */
-extern void options_repeat(const Model *model, TrainOptions *options);
+/*
+ * For another training of the model, whose options were read from `train`: it
+ * starts from the model's vectors, and defaults that follow the data are what the
+ * first training made of them.
+ */
+extern void options_keep(FunctionCallInfo train, const Model *model, TrainOptions *options);
 
 /* Which loss, solver and feedback; the rest of options_read() follows them. */
 extern void options_read_kind(FunctionCallInfo fcinfo, RatingSource *source,

@@ -77,6 +77,14 @@ typedef struct RatingSource
 	int			min_ratings[2]; /* pairs that an id must have; 0: any */
 	HoldoutKind holdout;
 	double		holdout_fraction;
+
+	/*
+	 * With `restricted` only the pairs of the users or of the items in these
+	 * arrays, of the keys' types, are read: NULL, none of that side. Not together
+	 * with min_ratings or holdout, which need all pairs.
+	 */
+	bool		restricted;
+	struct ArrayType *only[2];
 } RatingSource;
 
 /* The ids of one side, sorted by their type's btree order. */
@@ -144,6 +152,31 @@ extern void ratings_check(const RatingSource *source, ModelKey key[2]);
  */
 extern RatingSet *ratings_read(const RatingSource *source, bool want_shared,
 							   SharedFileSet *fileset);
+
+/*
+ * One side of all ratings as read: its ids without their `ratings` and
+ * `rating_sum`, and by their places in order the rows of each id, what its rows'
+ * values add up to in the order in which they came, and whether its pairs are
+ * wanted, false at first.
+ */
+typedef struct RatingTotals
+{
+	const IdSet *ids;
+	const uint64 *rows;
+	const double *sum;
+	bool	   *wanted;
+} RatingTotals;
+
+typedef void (*RatingChooser) (void *arg, const RatingTotals totals[2]);
+
+/*
+ * The same in local memory, of the pairs with a wanted user or item alone. The
+ * set has all ids, but counts and sums, the mean and the extremes speak of these
+ * pairs. Where there are none, there are no blocks either. Not for a source that
+ * selects among pairs.
+ */
+extern RatingSet *ratings_read_some(const RatingSource *source, RatingChooser choose,
+									void *arg);
 
 /*
  * Gives back shared memory and files, in the process that read the ratings.

@@ -4,10 +4,7 @@
  * The query is run by SPI as the caller, so privileges, views, partitions and
  * row security are the executor's affair. Its rows do not go to a tuple table
  * or tuplestore, as SPI's do by default: a destination of our own takes each
- * row as it comes, replaces the two ids by codes and keeps twelve bytes. A
- * rating of any numeric type is converted here rather than by a cast in the
- * query, for the speed and because a value that is refused can be told with its
- * user and item.
+ * row as it comes, replaces the two ids by codes and keeps twelve bytes.
  *
  * While ratings come in it is not known how many there will be. They stay in
  * memory until it is clear that the matrices will not fit in
@@ -21,10 +18,11 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -33,6 +31,7 @@
 #include "train/progress.h"
 #include "train/select.h"
 #include "train/source.h"
+#include "train/values.h"
 
 /* Rows between looks for interrupts, and between looks at the clock. */
 #define ROWS_PER_INTERRUPT_CHECK	1024
@@ -40,24 +39,11 @@
 
 #define REPORT_EVERY_MS				1000
 
-/*
- * Numerics are converted by way of their text, slowly; but ratings are mostly
- * few distinct short values, whose conversions a small cache remembers.
- */
-#define NUMERIC_CACHE				256
-
-typedef struct NumericCacheEntry
-{
-	uint64		key;			/* the bytes; 0: none */
-	double		value;
-} NumericCacheEntry;
-
 typedef struct RatingReceiver
 {
 	DestReceiver pub;
 	const RatingSource *source;
 	ModelKey	key[2];
-	Oid			rating_type;	/* InvalidOid: every row counts 1 */
 	MemoryContext context;		/* what outlives the query */
 	Size		memory;			/* bytes that may be used */
 
@@ -68,77 +54,20 @@ typedef struct RatingReceiver
 	int			place_column;	/* of the places in time; 0: none */
 	float		place_batch[ID_BATCH];
 	RawRatings	places;			/* the same pairs with these as values */
+	bool		summing;		/* add up the values of each id */
+	double	   *sum[2];			/* by code */
+	Size		sum_space[2];
 	uint64		rows;
 	uint64		skipped;
 	TimestampTz reported;
-	NumericCacheEntry *numerics;
+	RatingConverter converter;
 } RatingReceiver;
-
-/* ---- Values ---- */
-
-static double
-ConvertNumeric(RatingReceiver *receiver, Datum datum)
-{
-	NumericCacheEntry *entry = NULL;
-	char		bytes[8] = {0};
-	uint64		key = 0;
-	Size		len;
-	struct varlena *packed = PG_DETOAST_DATUM_PACKED(datum);
-	Numeric		numeric;
-	double		value;
-
-	len = VARSIZE_ANY_EXHDR(packed);
-	if (len < sizeof(bytes))
-	{
-		memcpy(bytes, VARDATA_ANY(packed), len);
-		bytes[7] = (char) (len + 1);
-		memcpy(&key, bytes, sizeof(key));
-		entry = &receiver->numerics[(key * UINT64CONST(0x9E3779B97F4A7C15)) >> 56];
-		if (entry->key == key)
-			return entry->value;
-	}
-
-	numeric = DatumGetNumeric(datum);
-	value = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-											   NumericGetDatum(numeric)));
-	if ((Pointer) numeric != DatumGetPointer(datum))
-		pfree(numeric);
-	if ((Pointer) packed != DatumGetPointer(datum))
-		pfree(packed);
-	if (entry != NULL)
-	{
-		entry->key = key;
-		entry->value = value;
-	}
-	return value;
-}
-
-static double
-ConvertRating(RatingReceiver *receiver, Datum datum)
-{
-	switch (receiver->rating_type)
-	{
-		case INT2OID:
-			return DatumGetInt16(datum);
-		case INT4OID:
-			return DatumGetInt32(datum);
-		case INT8OID:
-			return (double) DatumGetInt64(datum);
-		case FLOAT4OID:
-			return DatumGetFloat4(datum);
-		case FLOAT8OID:
-			return DatumGetFloat8(datum);
-		case NUMERICOID:
-			return ConvertNumeric(receiver, datum);
-	}
-	elog(ERROR, "unexpected type of rating: %u", receiver->rating_type);
-}
 
 /* Says what is wrong with a row's rating. */
 static void
 RefuseRating(const RatingReceiver *receiver, const Datum *values, float rating)
 {
-	ModelKey	column = {receiver->source->rating_col, receiver->rating_type};
+	ModelKey	column = {receiver->source->rating_col, receiver->converter.type};
 	char	   *text = id_text(&column, values[2]);
 	char	   *user = id_text(&receiver->key[MF_USERS], values[0]);
 	char	   *item = id_text(&receiver->key[MF_ITEMS], values[1]);
@@ -225,6 +154,27 @@ ReportRows(RatingReceiver *receiver)
 	}
 }
 
+/* Adds the batch's values to the sums of their ids. */
+static void
+AddToSums(RatingReceiver *receiver, MfSide side, const uint32 *codes)
+{
+	for (uint32 k = 0; k < receiver->nbatch; k++)
+	{
+		Size		space = receiver->sum_space[side];
+
+		if (codes[k] >= space)
+		{
+			receiver->sum_space[side] = Max(2 * space, 1024);
+			receiver->sum[side] = space == 0 ?
+				MemoryContextAlloc(receiver->context, 1024 * sizeof(double)) :
+				repalloc_huge(receiver->sum[side], mul_size(2 * space, sizeof(double)));
+			memset(receiver->sum[side] + space, 0,
+				   (receiver->sum_space[side] - space) * sizeof(double));
+		}
+		receiver->sum[side][codes[k]] += receiver->batch[k];
+	}
+}
+
 /* Adds the ratings of the batch. */
 static void
 TakeBatch(RatingReceiver *receiver)
@@ -233,6 +183,11 @@ TakeBatch(RatingReceiver *receiver)
 	const uint32 *user = id_dict_take(receiver->dict[MF_USERS]);
 	const uint32 *item = id_dict_take(receiver->dict[MF_ITEMS]);
 
+	if (receiver->summing)
+	{
+		AddToSums(receiver, MF_USERS, user);
+		AddToSums(receiver, MF_ITEMS, item);
+	}
 	for (uint32 k = 0; k < receiver->nbatch; k++)
 	{
 		if (raw->list.pos == raw->list.end)
@@ -264,16 +219,16 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 
 	slot_getallattrs(slot);
 	if (slot->tts_isnull[0] || slot->tts_isnull[1] ||
-		(OidIsValid(receiver->rating_type) && slot->tts_isnull[2]) ||
+		(OidIsValid(receiver->converter.type) && slot->tts_isnull[2]) ||
 		(receiver->place_column > 0 && slot->tts_isnull[receiver->place_column]))
 	{
 		receiver->skipped++;
 		return true;
 	}
 
-	if (OidIsValid(receiver->rating_type))
+	if (OidIsValid(receiver->converter.type))
 	{
-		double		value = ConvertRating(receiver, slot->tts_values[2]);
+		double		value = converter_value(&receiver->converter, slot->tts_values[2]);
 
 		rating = (float) value;
 		if (!isfinite(rating) || (receiver->source->implicit && value < 0))
@@ -301,8 +256,8 @@ StartRatings(DestReceiver *self, int operation, TupleDesc desc)
 
 	expected[n++] = receiver->key[MF_USERS].type;
 	expected[n++] = receiver->key[MF_ITEMS].type;
-	if (OidIsValid(receiver->rating_type))
-		expected[n++] = receiver->rating_type;
+	if (OidIsValid(receiver->converter.type))
+		expected[n++] = receiver->converter.type;
 	if (receiver->place_column > 0)
 		expected[n++] = FLOAT4OID;
 	for (int i = 0; i < desc->natts; i++)
@@ -315,13 +270,15 @@ StartRatings(DestReceiver *self, int operation, TupleDesc desc)
 static void
 InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 {
+	Oid			rating_type;
+
 	memset(receiver, 0, sizeof(*receiver));
 	receiver_init(&receiver->pub, ReceiveRating);
 	receiver->pub.rStartup = StartRatings;
 	receiver->source = source;
 	receiver->context = CurrentMemoryContext;
 	receiver->memory = (Size) maintenance_work_mem * 1024;
-	source_check(source, receiver->key, &receiver->rating_type);
+	source_check(source, receiver->key, &rating_type);
 	for (int side = 0; side < 2; side++)
 		receiver->dict[side] = id_dict_create(&receiver->key[side],
 											  CurrentMemoryContext);
@@ -330,7 +287,26 @@ InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 	if (source->holdout == HOLDOUT_TIME)
 		receiver->place_column = source->rating_col != NULL ? 3 : 2;
 	receiver->reported = GetCurrentTimestamp();
-	receiver->numerics = palloc0(NUMERIC_CACHE * sizeof(NumericCacheEntry));
+	converter_init(&receiver->converter, rating_type);
+}
+
+/* The arrays of a restricted source, as parameters. */
+static ParamListInfo
+MakeParams(const RatingSource *source)
+{
+	ParamListInfo params = makeParamList(2);
+
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		ArrayType  *array = source->only[side];
+
+		params->params[side].ptype = array != NULL ? get_array_type(ARR_ELEMTYPE(array)) :
+			INT4ARRAYOID;
+		params->params[side].value = PointerGetDatum(array);
+		params->params[side].isnull = array == NULL;
+		params->params[side].pflags = PARAM_FLAG_CONST;
+	}
+	return params;
 }
 
 /* Sends the query's rows to the receiver. */
@@ -346,6 +322,8 @@ RunQuery(RatingReceiver *receiver)
 
 	/* Not read-only: what this transaction has written counts. */
 	options.dest = &receiver->pub;
+	if (receiver->source->restricted)
+		options.params = MakeParams(receiver->source);
 	result = SPI_execute_extended(query, &options);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_extended failed: %s",
@@ -405,31 +383,41 @@ ReadSelected(RatingReceiver *receiver, const MatrixSpec *spec, RatingSet *all)
 	return set;
 }
 
+/* Runs the query; afterwards all ratings are raw, and the ids are sorted. */
+static RatingSet *
+ReadRaw(RatingReceiver *receiver, IdRanks ranks[2])
+{
+	RatingSet  *set = palloc0(sizeof(RatingSet));
+
+	progress_report("reading ratings");
+	RunQuery(receiver);
+	TakeBatch(receiver);
+	if (receiver->raw.n == 0 && !receiver->source->restricted)
+		ReportNoRatings(receiver);
+
+	set->rows = receiver->rows;
+	set->skipped = receiver->skipped;
+	if (receiver->raw.file != NULL)
+		SpillList(&receiver->raw);
+
+	progress_report("sorting the ids of " UINT64_FORMAT " ratings",
+					receiver->raw.n);
+	for (int side = 0; side < 2; side++)
+		id_dict_finish(receiver->dict[side], &set->ids[side], &ranks[side]);
+	return set;
+}
+
 RatingSet *
 ratings_read(const RatingSource *source, bool want_shared,
 			 SharedFileSet *fileset)
 {
-	RatingSet  *set = palloc0(sizeof(RatingSet));
+	RatingSet  *set;
 	RatingReceiver receiver;
 	IdRanks		ranks[2];
 	MatrixSpec	spec;
 
 	InitReceiver(&receiver, source);
-	progress_report("reading ratings");
-	RunQuery(&receiver);
-	TakeBatch(&receiver);
-	if (receiver.raw.n == 0)
-		ReportNoRatings(&receiver);
-
-	set->rows = receiver.rows;
-	set->skipped = receiver.skipped;
-	if (receiver.raw.file != NULL)
-		SpillList(&receiver.raw);
-
-	progress_report("sorting the ids of " UINT64_FORMAT " ratings",
-					receiver.raw.n);
-	for (int side = 0; side < 2; side++)
-		id_dict_finish(receiver.dict[side], &set->ids[side], &ranks[side]);
+	set = ReadRaw(&receiver, ranks);
 
 	spec.source = source;
 	spec.ranks = ranks;
@@ -439,7 +427,7 @@ ratings_read(const RatingSource *source, bool want_shared,
 	spec.memory = receiver.memory;
 	if (selection_wanted(source))
 		set = ReadSelected(&receiver, &spec, set);
-	else
+	else if (receiver.raw.n > 0)
 		matrices_build(&spec, &receiver.raw, set);
 	triple_pool_free(&receiver.places.pool);
 
@@ -448,6 +436,117 @@ ratings_read(const RatingSource *source, bool want_shared,
 		pfree(ranks[side].rank);
 		pfree(ranks[side].rows);
 	}
-	pfree(receiver.numerics);
+	converter_free(&receiver.converter);
+	return set;
+}
+
+/* ---- Some of the ratings ---- */
+
+/* What the rows of each id add up to, by the ids' order. */
+static double *
+RankSums(const double *by_code, const IdRanks *ranks, uint32 n)
+{
+	double	   *sum = MemoryContextAllocHuge(CurrentMemoryContext,
+											 mul_size((Size) n + 1, sizeof(double)));
+
+	for (uint32 code = 0; code < n; code++)
+		sum[ranks->rank[code]] = by_code[code];
+	return sum;
+}
+
+/*
+ * Keeps the pairs of what is wanted. Afterwards codes are places, and rows are
+ * counted anew.
+ */
+static void
+KeepWanted(RatingReceiver *receiver, RatingSet *set, IdRanks ranks[2],
+		   const RatingTotals totals[2])
+{
+	RawRatings	kept = {{0}};
+	TripleSource source;
+	const Triple *batch;
+	uint32		n;
+
+	triple_pool_init(&kept.pool, receiver->context);
+	if (receiver->raw.file != NULL)
+		kept.file = BufFileCreateTemp(false);
+	for (int side = 0; side < 2; side++)
+		memset(ranks[side].rows, 0, set->ids[side].n * sizeof(uint64));
+
+	stream_raw(&source, &receiver->raw, ranks);
+	while ((batch = source.next(&source, &n)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (uint32 k = 0; k < n; k++)
+		{
+			const Triple *triple = &batch[k];
+
+			if (!totals[MF_USERS].wanted[triple->row] && !totals[MF_ITEMS].wanted[triple->index])
+				continue;
+			ranks[MF_USERS].rows[triple->row]++;
+			ranks[MF_ITEMS].rows[triple->index]++;
+			kept.n++;
+			if (kept.file != NULL)
+				BufFileWrite(kept.file, unconstify(Triple *, triple), sizeof(Triple));
+			else
+				triple_list_add(&kept.pool, &kept.list, triple->row, triple->index, triple->value);
+		}
+	}
+	stream_end(&source);
+	if (receiver->raw.file != NULL)
+		BufFileClose(receiver->raw.file);
+	triple_pool_free(&receiver->raw.pool);
+	receiver->raw = kept;
+	for (int side = 0; side < 2; side++)
+		for (uint32 k = 0; k < set->ids[side].n; k++)
+			ranks[side].rank[k] = k;
+}
+
+RatingSet *
+ratings_read_some(const RatingSource *source, RatingChooser choose, void *arg)
+{
+	RatingSet  *set;
+	RatingReceiver receiver;
+	RatingTotals totals[2];
+	IdRanks		ranks[2];
+	MatrixSpec	spec = {0};
+
+	InitReceiver(&receiver, source);
+	receiver.summing = true;
+	set = ReadRaw(&receiver, ranks);
+	for (int side = 0; side < 2; side++)
+	{
+		totals[side].ids = &set->ids[side];
+		totals[side].rows = ranks[side].rows;
+		totals[side].sum = RankSums(receiver.sum[side], &ranks[side], set->ids[side].n);
+		totals[side].wanted = MemoryContextAllocExtended(CurrentMemoryContext,
+														 (Size) set->ids[side].n + 1,
+														 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	}
+	choose(arg, totals);
+	KeepWanted(&receiver, set, ranks, totals);
+
+	spec.source = source;
+	spec.ranks = ranks;
+	spec.in_file = receiver.raw.file != NULL;
+	spec.memory = receiver.memory;
+	if (receiver.raw.n > 0)
+		matrices_build(&spec, &receiver.raw, set);
+	else
+	{
+		triple_pool_free(&receiver.raw.pool);
+		if (receiver.raw.file != NULL)
+			BufFileClose(receiver.raw.file);
+	}
+	triple_pool_free(&receiver.places.pool);
+	for (int side = 0; side < 2; side++)
+	{
+		pfree(ranks[side].rank);
+		pfree(ranks[side].rows);
+		pfree(receiver.sum[side]);
+		pfree(unconstify(double *, totals[side].sum));
+		pfree(totals[side].wanted);
+	}
+	converter_free(&receiver.converter);
 	return set;
 }

@@ -13,6 +13,7 @@
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -242,6 +243,25 @@ AppendPlace(StringInfo query, const RatingSource *source)
 					 quote_identifier(source->item_col));
 }
 
+/* The arrays are parameters $1 and $2: an index on either column may serve. */
+static void
+AppendRestriction(StringInfo query, const RatingSource *source, const char *word)
+{
+	const char *column[2] = {source->user_col, source->item_col};
+	const char *before = "(";
+
+	appendStringInfo(query, " %s ", word);
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		if (source->only[side] == NULL)
+			continue;
+		appendStringInfo(query, "%s%s %s ANY ($%d)", before, quote_identifier(column[side]),
+						 model_equality_operator(ARR_ELEMTYPE(source->only[side])), side + 1);
+		before = " OR ";
+	}
+	appendStringInfoString(query, *before == '(' ? "false" : ")");
+}
+
 static void
 AppendConditions(StringInfo query, const RatingSource *source)
 {
@@ -254,9 +274,14 @@ AppendConditions(StringInfo query, const RatingSource *source)
 		word = "AND";
 	}
 	if (source->since != NULL)
+	{
 		appendStringInfo(query, " %s %s OPERATOR(pg_catalog.>=) %s", word,
 						 quote_identifier(source->time_col),
 						 quote_literal_cstr(source->since));
+		word = "AND";
+	}
+	if (source->restricted)
+		AppendRestriction(query, source, word);
 }
 
 char *

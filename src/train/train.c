@@ -58,7 +58,6 @@
 #define SGD_COST 100.0
 
 PG_FUNCTION_INFO_V1(mf_train);
-PG_FUNCTION_INFO_V1(mf_retrain);
 
 /* Is this session in the course of one? */
 static bool training = false;
@@ -405,10 +404,9 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	bigarray_free(&fileset_array);
 }
 
-/* What mf_train and mf_retrain share, once the arguments are read. */
-static Datum
-RunTraining(FunctionCallInfo fcinfo, const char *function, RatingSource *source,
-			TrainOptions *options, Fit *fit, MemoryContext outer)
+Datum
+training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *source,
+			 TrainOptions *options, Fit *fit, MemoryContext outer)
 {
 	ModelKey	key[2];
 	ModelTarget *target;
@@ -456,164 +454,7 @@ mf_train(PG_FUNCTION_ARGS)
 									ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
 	options_read(fcinfo, &source, &options);
-	result = RunTraining(fcinfo, "mf_train", &source, &options, &fit, outer);
-	MemoryContextDelete(context);
-	PG_RETURN_DATUM(result);
-}
-
-/* ---- mf_retrain ---- */
-
-/* A text that one row of mf_models has; NULL if there is none. */
-static char *
-RecordText(const Model *model, const char *expression)
-{
-	MemoryContext outer = CurrentMemoryContext;
-	char	   *text = NULL;
-	int			status;
-
-	SPI_connect();
-	status = SPI_execute(psprintf("SELECT %s FROM %s m "
-								  "WHERE m.schema OPERATOR(pg_catalog.=) %s::pg_catalog.name "
-								  "AND m.model OPERATOR(pg_catalog.=) %s::pg_catalog.name",
-								  expression,
-								  quote_qualified_identifier(get_namespace_name(model->extension_schema),
-															 "mf_models"),
-								  quote_literal_cstr(model->schema_name),
-								  quote_literal_cstr(model->name)), true, 1);
-	if (status != SPI_OK_SELECT)
-		elog(ERROR, "could not read mf_models: %s", SPI_result_code_string(status));
-	if (SPI_processed > 0)
-	{
-		char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-
-		if (value != NULL)
-			text = MemoryContextStrdup(outer, value);
-	}
-	SPI_finish();
-	return text;
-}
-
-void
-training_read_options(const Model *model, ModelRecord *record)
-{
-	record->options = RecordText(model, "m.options");
-	record->settings = RecordText(model, "m.settings");
-}
-
-/* The options, of those that were given, that change what a row solves. */
-static char *
-OptionsInTheWay(const Model *model)
-{
-	return RecordText(model,
-					  "(SELECT pg_catalog.string_agg(key, ', ' ORDER BY key) "
-					  "FROM pg_catalog.jsonb_object_keys(m.options) key "
-					  "WHERE key OPERATOR(pg_catalog.=) ANY ('{center,rating_range,holdout,time_col,"
-					  "min_user_ratings,min_item_ratings,min_rating,since}'::pg_catalog.text[]))");
-}
-
-void
-training_require_als(const Model *model, const char *function)
-{
-	const char *name = quote_qualified_identifier(model->schema_name, model->name);
-	char	   *keys;
-
-	if (strcmp(model->record.solver, "als") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s does not apply to model \"%s\"", function, name),
-				 errdetail("It was trained with solver \"%s\" and loss \"%s\".",
-						   model->record.solver, model->record.objective),
-				 errhint("Train it again with mf_train().")));
-	keys = OptionsInTheWay(model);
-	if (keys != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s does not apply to model \"%s\"", function, name),
-				 errdetail("It was trained with options that cannot be repeated: %s.", keys),
-				 errhint("Train it again with mf_train().")));
-}
-
-void
-training_source(const Model *model, RatingSource *source)
-{
-	const ModelRecord *record = &model->record;
-	RangeVar   *rv = makeRangeVar(unconstify(char *, record->source_schema),
-								  unconstify(char *, record->source_table), -1);
-
-	memset(source, 0, sizeof(*source));
-	source->relid = RangeVarGetRelid(rv, AccessShareLock, true);
-	if (!OidIsValid(source->relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s, which model \"%s\" was trained from, does not exist",
-						quote_qualified_identifier(record->source_schema, record->source_table),
-						quote_qualified_identifier(model->schema_name, model->name)),
-				 errhint("Train the model from another table with mf_train().")));
-	source->user_col = record->user_col;
-	source->item_col = record->item_col;
-	source->rating_col = record->rating_col;
-	source->implicit = record->implicit;
-}
-
-/* (model, iterations, tolerance, verbose) */
-static void
-ReadRetrain(FunctionCallInfo fcinfo, const Model *model, TrainOptions *options)
-{
-	options_repeat(model, options);
-	for (int arg = 1; arg <= 3; arg++)
-		if (PG_ARGISNULL(arg))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s must not be null",
-							arg == 1 ? "iterations" : arg == 2 ? "tolerance" : "verbose")));
-	options->iterations = PG_GETARG_INT32(1);
-	options->tolerance = PG_GETARG_FLOAT8(2);
-	options->verbose = PG_GETARG_BOOL(3);
-	if (options->iterations < 1 || options->iterations > TRAIN_MAX_ITERATIONS)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("iterations is %d, outside its range of 1 to %d",
-						options->iterations, TRAIN_MAX_ITERATIONS)));
-	if (!(options->tolerance >= 0 && options->tolerance <= 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("tolerance is %g, outside its range of 0 to 1", options->tolerance)));
-}
-
-/*
- * mf_retrain(model, iterations, tolerance, verbose): the training that
- * mf_models has on record once more, started from the vectors there are.
- */
-Datum
-mf_retrain(PG_FUNCTION_ARGS)
-{
-	MemoryContext context;
-	MemoryContext outer;
-	const Model *model;
-	RatingSource source;
-	TrainOptions options;
-	Fit			fit = {0};
-	Datum		result;
-
-	PreventCommandDuringRecovery("mf_retrain()");
-	PreventCommandIfReadOnly("mf_retrain()");
-	training_refuse_nested("mf_retrain()");
-
-	INSTR_TIME_SET_CURRENT(fit.start);
-	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
-									ALLOCSET_DEFAULT_SIZES);
-	outer = MemoryContextSwitchTo(context);
-
-	/* The model as it is now, which in mf_train nothing asks for. */
-	PushActiveSnapshot(GetLatestSnapshot());
-	model = model_open(get_func_namespace(fcinfo->flinfo->fn_oid),
-					   PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	training_require_als(model, "mf_retrain()");
-	ReadRetrain(fcinfo, model, &options);
-	options.given = RecordText(model, "m.options");
-	training_source(model, &source);
-	result = RunTraining(fcinfo, "mf_retrain", &source, &options, &fit, outer);
-	PopActiveSnapshot();
+	result = training_run(fcinfo, "mf_train", &source, &options, &fit, outer);
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(result);
 }

@@ -18,18 +18,21 @@ extern void training_refuse_nested(const char *function);
 extern void training_begin(const char *function, const char *model);
 extern void training_end(void);
 
-/*
- * An error if the function, which solves rows as alternating least squares does,
- * cannot do so for the model: it was trained otherwise, or with options that
- * choose among the ratings.
- */
-extern void training_require_als(const Model *model, const char *function);
-
 /* What model_open() leaves out of a record: the options as given and as used. */
 extern void training_read_options(const Model *model, ModelRecord *record);
 
-/* The table that a model was trained from, as it is now; an error if it is gone. */
-extern void training_source(const Model *model, RatingSource *source);
+/*
+ * The training that mf_models has on record, once more: the ratings it read,
+ * chosen as they were, and its options, those in force where none was given. An
+ * error if the table is gone. The source is locked, but not checked.
+ */
+extern void training_repeat(const Model *model, RatingSource *source,
+							TrainOptions *options);
+
+/* What mf_train and mf_retrain share, once the arguments are read. */
+extern Datum training_run(FunctionCallInfo fcinfo, const char *function,
+						  const RatingSource *source, TrainOptions *options,
+						  Fit *fit, MemoryContext outer);
 
 /* A model's Gramian as mf_models keeps it. */
 extern const float *training_gramian(const double *gramian, int factors);

@@ -7,9 +7,9 @@
 #include "train/ratings.h"
 
 /*
- * Gives the users that the model knows its vectors and biases, and leaves the
- * others as they are. Reads the active snapshot.
+ * Gives the ids of a side that the model knows its vectors and biases, and leaves
+ * the others as they are. Reads the active snapshot.
  */
-extern void warm_users(const Model *model, const IdSet *users, AlsSide *side);
+extern void warm_side(const Model *model, MfSide which, const IdSet *ids, AlsSide *side);
 
 #endif							/* FACTOR_WARM_H */

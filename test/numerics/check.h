@@ -67,6 +67,7 @@ extern void test_kernels(void);
 extern void test_als(void);
 extern void test_als_limits(void);
 extern void test_rest(void);
+extern void test_eigen(void);
 extern void test_codes(void);
 extern void test_judge(void);
 extern void test_foldin(void);

@@ -85,6 +85,7 @@ main(void)
 	test_als();
 	test_als_limits();
 	test_rest();
+	test_eigen();
 	test_codes();
 	test_judge();
 	test_foldin();

@@ -428,7 +428,7 @@ check_gradient(const char *name, const AlsSpec *spec, SgdSpec sgd)
 	(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
 	for (int which = 0; which < 2; which++)
 		sgd_step_rows(t->ws, t->side, which, 0, t->side[which].n,
-					  (double) t->problem->npairs, 0, NULL, NULL);
+					  (double) t->problem->npairs, 0, false, NULL, NULL);
 
 	/* Back to where it started; what is kept instead is how far it moved. */
 	for (int which = 0; which < 2; which++)

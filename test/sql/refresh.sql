@@ -107,6 +107,140 @@ SELECT users FROM mf_refresh('stars');
 ROLLBACK;
 SELECT count(*) FROM before NATURAL JOIN stars_users;
 
+-- Found or named, by an index or by reading all: the same rows
+SELECT 1 FROM mf_train('ratings', model => 'stars2', factors => 3, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'clicks2', feedback => 'implicit', factors => 3, verbose => false);
+CREATE FUNCTION differing(model text, side text) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+	result int[];
+BEGIN
+	EXECUTE format($q$
+		SELECT array_agg(%1$I) FROM %2$I m FULL JOIN (SELECT %1$I, count(*) n, sum(rating) s FROM ratings GROUP BY 1) r USING (%1$I)
+		WHERE (m.ratings, m.rating_sum) IS DISTINCT FROM (r.n, r.s) $q$, rtrim(side, 's') || '_id', model || '_' || side) INTO result;
+	RETURN result;
+END $$;
+-- How many rows are alike; vectors to rounding, which the order of the sums in a Gramian decides
+CREATE FUNCTION compare_models(a text, b text) RETURNS TABLE (users text, items text, records boolean) LANGUAGE plpgsql AS $$
+DECLARE
+	alike text := 'format(''%s of %s'', count(*) FILTER (WHERE (x.factors <-> y.factors) < 1e-5 AND abs(x.bias - y.bias) < 1e-5
+		AND (x.ratings, x.rating_sum) = (y.ratings, y.rating_sum)), count(*))';
+BEGIN
+	RETURN QUERY EXECUTE format($q$
+		SELECT (SELECT %5$s FROM %1$I x FULL JOIN %2$I y USING (user_id)), (SELECT %5$s FROM %3$I x FULL JOIN %4$I y USING (item_id)),
+			(SELECT (x.users, x.items, x.ratings) = (y.users, y.items, y.ratings)
+			 FROM mf_models x, mf_models y WHERE x.schema = 'mf_refresh' AND y.schema = 'mf_refresh' AND x.model = $1 AND y.model = $2)
+		$q$, a || '_users', b || '_users', a || '_items', b || '_items', alike) USING a, b;
+END $$;
+BEGIN;
+SELECT change();
+SELECT cardinality(differing('stars', 'users')) AS users, cardinality(differing('stars', 'items')) AS items;
+SELECT * FROM mf_refresh('stars2', differing('stars2', 'users'), differing('stars2', 'items'));
+SELECT * FROM mf_refresh('clicks2', differing('clicks2', 'users'), differing('clicks2', 'items'));
+SELECT * FROM mf_refresh('stars');
+SELECT * FROM mf_refresh('clicks');
+SELECT * FROM compare_models('stars', 'stars2');
+SELECT * FROM compare_models('clicks', 'clicks2');
+ROLLBACK;
+
+-- What is named is read by an index: how many rows a view lets through
+CREATE SEQUENCE seen;
+CREATE FUNCTION see() RETURNS boolean LANGUAGE sql VOLATILE COST 100000 AS 'SELECT nextval(''mf_refresh.seen'') > 0';
+CREATE TABLE many AS SELECT u AS user_id, i AS item_id, 1 + abs(hashint4(u * 1000 + i)) % 5 AS rating
+FROM generate_series(1, 400) u, generate_series(1, 100) i WHERE abs(hashint4(u * 7919 + i)) % 4 = 0;
+CREATE INDEX ON many (user_id);
+CREATE INDEX ON many (item_id);
+ANALYZE many;
+CREATE VIEW watched AS SELECT * FROM many WHERE see();
+SELECT 1 FROM mf_train('watched', model => 'watched', factors => 3, verbose => false);
+SELECT setval('seen', 1, false);
+SELECT users, items FROM mf_refresh('watched', users => ARRAY[17, 18]);
+SELECT currval('seen') = (SELECT count(*) FROM many WHERE user_id IN (17, 18)) AS only_those;
+SELECT setval('seen', 1, false);
+SELECT users, items FROM mf_refresh('watched', users => ARRAY[17, 18], items => ARRAY[5]);
+SELECT currval('seen') = (SELECT count(*) FROM many WHERE user_id IN (17, 18) OR item_id = 5) AS only_those;
+SELECT setval('seen', 1, false);
+SELECT users, items FROM mf_refresh('watched', users => ARRAY[NULL, 12345678901]);
+SELECT users, items FROM mf_refresh('watched', users => ARRAY[401], items => '{}');
+SELECT last_value FROM seen;
+SELECT setval('seen', 1, false);
+SELECT * FROM mf_refresh('watched');
+SELECT currval('seen') = count(*) AS all_once FROM many;
+
+-- Pairs that occur twice, and values whose sum depends on the order
+CREATE TABLE twice AS SELECT user_id, item_id, rating * random() AS rating FROM ratings, generate_series(1, 2) ORDER BY random();
+SELECT 1 FROM mf_train('twice', model => 'twice', factors => 3, verbose => false);
+SELECT 1 FROM mf_train('twice', model => 'twice_clicks', feedback => 'implicit', factors => 3, verbose => false);
+CREATE TABLE shuffled AS SELECT * FROM twice ORDER BY random();
+TRUNCATE twice;
+INSERT INTO twice SELECT * FROM shuffled;
+SELECT * FROM mf_refresh('twice');
+SELECT * FROM mf_refresh('twice_clicks');
+INSERT INTO twice VALUES (1, 1, 3), (1, 1, 4);
+SELECT * FROM mf_refresh('twice');
+SELECT * FROM mf_refresh('twice_clicks');
+
+-- A training that chose among the ratings: the same choice
+ALTER TABLE ratings ADD at timestamptz DEFAULT '2024-06-01 00:00+00';
+UPDATE ratings SET at = '2024-01-01 00:00+00' WHERE item_id % 3 = 0;
+CREATE VIEW lately AS SELECT * FROM ratings WHERE at >= '2024-03-01 00:00+00' AND rating >= 1.5;
+CREATE VIEW trained AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id, 0.25);
+CREATE VIEW often AS SELECT * FROM ratings WHERE user_id IN (SELECT user_id FROM ratings GROUP BY 1 HAVING count(*) >= 8);
+SELECT 1 FROM mf_train('ratings', model => 'a1', factors => 3, time_col => 'at', since => timestamptz '2024-03-01 00:00+00', min_rating => 1.5, verbose => false);
+SELECT 1 FROM mf_train('lately', model => 'b1', factors => 3, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'a2', factors => 3, holdout => 0.25, iterations => 1, verbose => false);
+SELECT 1 FROM mf_train('trained', model => 'b2', factors => 3, iterations => 1, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'a3', factors => 3, min_user_ratings => 8, gravity => 1, center => false, verbose => false);
+SELECT 1 FROM mf_train('often', model => 'b3', factors => 3, gravity => 1, center => false, verbose => false);
+BEGIN;
+SELECT change();
+DELETE FROM ratings WHERE user_id = 9 AND item_id > 8;
+SET datestyle = 'german';
+SELECT m, r.* FROM unnest('{a1,b1,a2,b2,a3,b3}'::text[]) m, mf_refresh(m) r;
+SELECT * FROM compare_models('a1', 'b1');
+SELECT * FROM compare_models('a2', 'b2');
+SELECT * FROM compare_models('a3', 'b3');
+INSERT INTO ratings SELECT 9, i, 1.5 FROM generate_series(9, 40) i WHERE i % 4 = 0;
+SELECT m, r.* FROM unnest('{a1,b1,a2,b2,a3,b3}'::text[]) m, mf_refresh(m, ARRAY[9, 5], ARRAY[12, 16]) r;
+SELECT * FROM compare_models('a1', 'b1');
+SELECT * FROM compare_models('a2', 'b2');
+SELECT * FROM compare_models('a3', 'b3');
+SELECT m, r.* FROM unnest('{a1,b1,a2,b2,a3,b3}'::text[]) m,
+	LATERAL (SELECT users, items, ratings, iterations FROM mf_retrain(m, iterations => 1, tolerance => 0, verbose => false)) r;
+SELECT * FROM compare_models('a1', 'b1');
+SELECT * FROM compare_models('a2', 'b2');
+SELECT * FROM compare_models('a3', 'b3');
+ROLLBACK;
+
+-- Retraining repeats any training; what is stored of it stays
+SELECT 1 FROM mf_train('ratings', model => 'held', factors => 3, holdout => 'time 0.2', time_col => 'at', patience => 1, seed => 5, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'sgd', factors => 3, solver => 'sgd', verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'range', factors => 3, rating_range => '[0.5,5.5]', optimizer => 'adagrad', batch_size => 1, learning_rate => 0.05, iterations => 20, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'full', factors => 3, solver => 'sgd', batch_size => 0, learning_rate => 0.05, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'bpr', factors => 3, loss => 'bpr', iterations => 20, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'logistic', factors => 3, loss => 'logistic', optimizer => 'adam', learning_rate => 0.01, schedule => 'one_cycle', verbose => false);
+CREATE TABLE cold AS SELECT m.*, h.loss AS first_loss FROM mf_models m JOIN mf_history h USING (schema, model)
+WHERE m.schema = 'mf_refresh' AND model IN ('held', 'sgd', 'range', 'full', 'bpr', 'logistic') AND iteration = 1;
+SELECT model, users, items FROM unnest('{held,sgd,range,full,bpr,logistic}'::text[]) m, mf_retrain(m, verbose => false);
+SELECT m.model, m.iterations < c.iterations AS fewer, m.loss < 1.05 * c.loss AS as_good, m.options = c.options AS options,
+	m.settings = c.settings AS settings, m.held_out = c.held_out AS held_out, (m.objective, m.solver, m.link_low, m.link_high)
+	IS NOT DISTINCT FROM (c.objective, c.solver, c.link_low, c.link_high) AS kind
+FROM mf_models m JOIN cold c USING (schema, model) ORDER BY m.model COLLATE "C";
+-- ... warm: the first epoch is nearer to the end of the cold training than to its start
+SELECT h.model, h.loss - c.loss < 0.2 * (c.first_loss - c.loss) AS near FROM mf_history h JOIN cold c USING (schema, model)
+WHERE h.iteration = 1 AND c.solver = 'sgd' ORDER BY h.model COLLATE "C";
+SELECT mf_refresh('sgd');
+SELECT mf_refresh('bpr', ARRAY[1]);
+BEGIN;
+UPDATE mf_models SET options = options || '{"colour": "red"}' WHERE schema = 'mf_refresh' AND model = 'held';
+SELECT mf_retrain('held', verbose => false);
+ROLLBACK;
+BEGIN;
+UPDATE mf_models SET options = options || '{"bias": false}' WHERE schema = 'mf_refresh' AND model = 'held';
+SELECT mf_retrain('held', verbose => false);
+ROLLBACK;
+ALTER TABLE ratings DROP at CASCADE;
+SELECT mf_retrain('held', verbose => false);
+
 -- Retraining: warm, so that it needs fewer iterations, to as good an objective
 SELECT iterations, loss AS cold FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh' \gset
 SELECT iterations <= 3 AS few, users FROM mf_retrain('stars', verbose => false);

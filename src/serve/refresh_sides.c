@@ -1,0 +1,340 @@
+/*
+ * refresh_sides.c: which users and items a refresh solves, and from what.
+ *
+ * Three ways to the ratings:
+ *
+ *	 named		only the pairs of what is named are read, by a condition that an
+ *				index of the rating table may serve
+ *	 default	all rows are read, but only counted and summed by user and by item;
+ *				then the pairs of those that differ from the model's tables, and
+ *				of new ones, are kept and indexed, and the others forgotten
+ *	 either, of a model whose training chose among pairs by how many there are, or
+ *				held some out: all is read and chosen as training does, since
+ *				every pair may decide about every other
+ *
+ * Sums in the order of reading differ from those that training formed in sorted
+ * order, by rounding; and equal pairs count as many rows but one rating. So the
+ * default way first finds what may differ, and once its pairs are indexed, as
+ * training would, compares again to the bit.
+ *
+ * The model's rows are read whole, for the Gramians; where there are none only
+ * those that the ratings speak of.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "model/scan.h"
+#include "serve/refresh.h"
+#include "train/select.h"
+
+/* Of more ids than this the model's tables are rather read whole. */
+#define PARTIAL_IDS 100000
+
+/* ---- The model's rows ---- */
+
+static int
+CompareIds(const RefreshSide *side, Datum a, Datum b)
+{
+	return DatumGetInt32(FunctionCall2Coll(&side->type->cmp_proc_finfo, side->ids->key.collation,
+										   a, b));
+}
+
+static uint64
+CountRows(const ModelSide *side)
+{
+	bool		isnull;
+	uint64		n;
+
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM %s", side->table), false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not count the rows of table %s", side->table);
+	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return n;
+}
+
+static void *
+AllocZero(Size n, Size size)
+{
+	return MemoryContextAllocExtended(CurrentMemoryContext, mul_size(n, size),
+									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+}
+
+static void
+AllocSide(Refresh *refresh, MfSide which, const IdSet *ids)
+{
+	RefreshSide *side = &refresh->side[which];
+	Size		rows = (Size) ids->n + 1 +
+		(refresh->partial ? side->named.n : CountRows(&refresh->model->side[which]));
+	BigArray	array;
+
+	if (rows >= PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("the model has too many rows")));
+	side->ids = ids;
+	side->type = lookup_type_cache(ids->key.type, TYPECACHE_CMP_PROC_FINFO);
+	side->n = ids->n;
+	bigarray_alloc(&array, mul_size(rows, mul_size(als_stride(refresh->spec.factors), sizeof(float))),
+				   false, CurrentMemoryContext);
+	side->vectors.factors = array.data;
+	side->vectors.bias = AllocZero(rows, sizeof(float));
+	side->known = AllocZero(rows, 3 * sizeof(bool));
+	side->was_known = side->known + rows;
+	side->touched = side->was_known + rows;
+	side->recorded = AllocZero(rows, sizeof(int32));
+	side->recorded_sum = AllocZero(rows, sizeof(double));
+	side->extra = AllocZero(rows, sizeof(Datum));
+	if (refresh->spec.alpha0 > 0)
+		side->gramian = AllocZero(mul_size(refresh->spec.factors, refresh->spec.factors),
+								  sizeof(double));
+}
+
+/* The ids of a partial read: those in the ratings, and what is named. */
+static Datum
+IdsToRead(const RefreshSide *side)
+{
+	Size		n = side->ids->n + side->named.n;
+	Datum	   *ids = palloc((n + 1) * sizeof(Datum));
+
+	memcpy(ids, side->ids->ids, side->ids->n * sizeof(Datum));
+	memcpy(ids + side->ids->n, side->named.ids, side->named.n * sizeof(Datum));
+	return PointerGetDatum(construct_array(ids, (int) n, side->ids->key.type, side->type->typlen,
+										   side->type->typbyval, side->type->typalign));
+}
+
+/* Reads the model's rows, which come in the order of the ids. */
+static void
+LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
+{
+	RefreshSide *side = &refresh->side[which];
+	const ModelSide *table = &refresh->model->side[which];
+	size_t		stride = als_stride(refresh->spec.factors);
+	MemoryContext context = CurrentMemoryContext;
+	Datum		only = (Datum) 0;
+	uint32		at = 0;
+	SideScan   *scan;
+	SideRow		row;
+
+	AllocSide(refresh, which, ids);
+	if (refresh->partial)
+		only = IdsToRead(side);
+	SPI_connect();
+	scan = side_scan_begin(refresh->model, which, SIDE_SCAN_LATEST, refresh->partial, only);
+	while (side_scan_next(scan, &row))
+	{
+		int			order = 1;
+		uint32		k;
+
+		while (at < ids->n && (order = CompareIds(side, ids->ids[at], row.id)) < 0)
+			at++;
+		k = at;
+		if (at == ids->n || order != 0)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			k = side->n++;
+			side->extra[k - ids->n] = datumCopy(row.id, table->key_byval, table->key_length);
+			MemoryContextSwitchTo(old);
+		}
+		memcpy(side->vectors.factors + k * stride, row.factors,
+			   refresh->spec.factors * sizeof(float));
+		side->vectors.bias[k] = row.bias;
+		side->known[k] = side->was_known[k] = true;
+		side->recorded[k] = row.ratings;
+		side->recorded_sum[k] = row.rating_sum;
+	}
+	side_scan_end(scan);
+	SPI_finish();
+}
+
+/* ---- What is named ---- */
+
+/* The first of n sorted ids that is not below `id`. */
+static uint32
+LowerBound(const RefreshSide *side, const Datum *ids, uint32 n, Datum id)
+{
+	uint32		low = 0;
+
+	while (n > 0)
+	{
+		uint32		half = n / 2;
+
+		if (CompareIds(side, ids[low + half], id) < 0)
+		{
+			low += half + 1;
+			n -= half + 1;
+		}
+		else
+			n = half;
+	}
+	return low;
+}
+
+/* Marks what is named; what neither ratings nor model know is passed over. */
+static void
+TouchNamed(RefreshSide *side)
+{
+	uint32		nextra = side->n - side->ids->n;
+
+	for (int64 i = 0; i < side->named.n; i++)
+	{
+		Datum		id = side->named.ids[i];
+		uint32		k = LowerBound(side, side->ids->ids, side->ids->n, id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (k < side->ids->n && CompareIds(side, side->ids->ids[k], id) == 0)
+			side->touched[k] = true;
+		k = LowerBound(side, side->extra, nextra, id);
+		if (k < nextra && CompareIds(side, side->extra[k], id) == 0)
+			side->touched[side->ids->n + k] = true;
+	}
+}
+
+static void
+ReadNamed(Refresh *refresh, RatingSource *source)
+{
+	source->restricted = true;
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+	{
+		const IdList *named = &refresh->side[which].named;
+		const ModelKey *key = &refresh->model->side[which].key;
+
+		if (named->n > PG_INT32_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many ids are named")));
+		source->only[which] = named->n == 0 ? NULL :
+			construct_array(named->ids, (int) named->n, key->type, named->type->typlen,
+							named->type->typbyval, named->type->typalign);
+	}
+	refresh->ratings = ratings_read(source, false, NULL);
+	refresh->partial = refresh->spec.alpha0 == 0 &&
+		refresh->ratings->ids[MF_USERS].n + refresh->ratings->ids[MF_ITEMS].n < PARTIAL_IDS;
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+	{
+		LoadSide(refresh, which, &refresh->ratings->ids[which]);
+		TouchNamed(&refresh->side[which]);
+	}
+}
+
+/* ---- What has changed ---- */
+
+/* Might the sums of n values be those of the same values in another order? */
+static bool
+AlikeSums(double a, double b, uint64 n)
+{
+	return fabs(a - b) <= n * DBL_EPSILON * Max(fabs(a), fabs(b));
+}
+
+/* Chooses what may differ, and whatever is new; what is gone is known by now. */
+static void
+ChooseChanged(void *arg, const RatingTotals totals[2])
+{
+	Refresh    *refresh = arg;
+
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+	{
+		const RatingTotals *total = &totals[which];
+		RefreshSide *side = &refresh->side[which];
+
+		LoadSide(refresh, which, total->ids);
+		for (uint32 k = 0; k < side->ids->n; k++)
+			total->wanted[k] = side->touched[k] = !side->known[k] ||
+				total->rows[k] != (uint64) side->recorded[k] ||
+				!AlikeSums(total->sum[k], side->recorded_sum[k], total->rows[k]);
+		for (uint32 k = side->ids->n; k < side->n; k++)
+			side->touched[k] = true;
+	}
+}
+
+/* Of the rows that are marked, those whose pairs are as they were are not. */
+static void
+CompareAgain(RefreshSide *side)
+{
+	for (uint32 k = 0; k < side->ids->n; k++)
+		if (side->touched[k] && side->known[k] &&
+			(uint32) side->recorded[k] == side->ids->ratings[k] &&
+			side->recorded_sum[k] == side->ids->rating_sum[k])
+			side->touched[k] = false;
+}
+
+static void
+ReadChanged(Refresh *refresh, const RatingSource *source)
+{
+	refresh->ratings = ratings_read_some(source, ChooseChanged, refresh);
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+	{
+		refresh->side[which].ids = &refresh->ratings->ids[which];
+		CompareAgain(&refresh->side[which]);
+	}
+}
+
+/* All pairs, chosen as training does. */
+static void
+ReadSelected(Refresh *refresh, const RatingSource *source)
+{
+	refresh->ratings = ratings_read(source, false, NULL);
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+	{
+		RefreshSide *side = &refresh->side[which];
+
+		LoadSide(refresh, which, &refresh->ratings->ids[which]);
+		if (refresh->named)
+			TouchNamed(side);
+		else
+		{
+			memset(side->touched, true, side->n * sizeof(bool));
+			CompareAgain(side);
+		}
+	}
+}
+
+/* ---- The whole ---- */
+
+void
+refresh_read(Refresh *refresh, RatingSource *source)
+{
+	if (selection_wanted(source))
+		ReadSelected(refresh, source);
+	else if (refresh->named)
+		ReadNamed(refresh, source);
+	else
+		ReadChanged(refresh, source);
+}
+
+uint32
+refresh_forget(Refresh *refresh, MfSide which)
+{
+	RefreshSide *side = &refresh->side[which];
+	size_t		stride = als_stride(refresh->spec.factors);
+	uint32		gone = 0;
+
+	for (uint32 k = side->ids->n; k < side->n; k++)
+	{
+		if (!side->touched[k])
+			continue;
+		memset(side->vectors.factors + k * stride, 0, stride * sizeof(float));
+		side->known[k] = false;
+		gone++;
+	}
+	return gone;
+}
+
+uint32
+refresh_count(const RefreshSide *side)
+{
+	uint32		n = 0;
+
+	for (uint32 k = 0; k < side->n; k++)
+		n += side->known[k];
+	return n;
+}

@@ -1,0 +1,208 @@
+/*
+ * retrain.c: mf_retrain(): the training that mf_models has on record once more,
+ * started from the vectors there are.
+ *
+ * The options are those that were given, read by mf_train's own code from a call
+ * made up of their texts: filters, pairs held out, patience and the stochastic
+ * solver are repeated like everything else. What was not given and follows the
+ * data, the weight of regularization for instance, stays what the first training
+ * made of it: a warm start is worth most where the objective is the same. Pairs
+ * are held out by a hash, or as the last of each user's, so that what was held
+ * out is held out again, and the vectors that training starts from have not seen
+ * it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "train/arguments.h"
+#include "train/train.h"
+
+PG_FUNCTION_INFO_V1(mf_retrain);
+
+/* ---- What mf_models has on record ---- */
+
+/* Runs "SELECT ... FROM mf_models m, ..." for the model's row, within SPI. */
+static void
+SelectRecord(const Model *model, const char *columns, const char *from)
+{
+	int			status;
+
+	status = SPI_execute(psprintf("SELECT %s FROM %s m%s "
+								  "WHERE m.schema OPERATOR(pg_catalog.=) %s::pg_catalog.name "
+								  "AND m.model OPERATOR(pg_catalog.=) %s::pg_catalog.name",
+								  columns,
+								  quote_qualified_identifier(get_namespace_name(model->extension_schema),
+															 "mf_models"),
+								  from, quote_literal_cstr(model->schema_name),
+								  quote_literal_cstr(model->name)), true, 0);
+	if (status != SPI_OK_SELECT)
+		elog(ERROR, "could not read mf_models: %s", SPI_result_code_string(status));
+}
+
+void
+training_read_options(const Model *model, ModelRecord *record)
+{
+	MemoryContext outer = CurrentMemoryContext;
+
+	SPI_connect();
+	SelectRecord(model, "m.options, m.settings", "");
+	if (SPI_processed != 1)
+		elog(ERROR, "model \"%s\" is not in mf_models", model->name);
+	record->options = MemoryContextStrdup(outer, SPI_getvalue(SPI_tuptable->vals[0],
+															  SPI_tuptable->tupdesc, 1));
+	record->settings = MemoryContextStrdup(outer, SPI_getvalue(SPI_tuptable->vals[0],
+															   SPI_tuptable->tupdesc, 2));
+	SPI_finish();
+}
+
+/* Sets the options that were given. */
+static void
+SetOptions(const Model *model, FunctionCallInfo train)
+{
+	MemoryContext outer = CurrentMemoryContext;
+
+	SPI_connect();
+	SelectRecord(model, "o.key, o.value", ", pg_catalog.jsonb_each_text(m.options) o");
+	for (uint64 k = 0; k < SPI_processed; k++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[k];
+		char	   *name = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
+		char	   *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+		MemoryContext inner = MemoryContextSwitchTo(outer);
+
+		if (text != NULL && !arg_call_set_named(train, name, text))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("model \"%s\" was trained with an option that is not known: \"%s\"",
+							quote_qualified_identifier(model->schema_name, model->name), name),
+					 errhint("Train it again with mf_train().")));
+		MemoryContextSwitchTo(inner);
+	}
+	SPI_finish();
+}
+
+/* The table that a model was trained from, as it is now. */
+static Oid
+FindSource(const Model *model)
+{
+	const ModelRecord *record = &model->record;
+	RangeVar   *rv = makeRangeVar(unconstify(char *, record->source_schema),
+								  unconstify(char *, record->source_table), -1);
+	Oid			relid = RangeVarGetRelid(rv, AccessShareLock, true);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s, which model \"%s\" was trained from, does not exist",
+						quote_qualified_identifier(record->source_schema, record->source_table),
+						quote_qualified_identifier(model->schema_name, model->name)),
+				 errhint("Train the model from another table with mf_train().")));
+	return relid;
+}
+
+void
+training_repeat(const Model *model, RatingSource *source, TrainOptions *options)
+{
+	const ModelRecord *record = &model->record;
+	FmgrInfo   *flinfo = palloc0(sizeof(FmgrInfo));
+
+	LOCAL_FCINFO(train, TRAIN_ARGS);
+
+	arg_call_begin(train, flinfo);
+	SetOptions(model, train);
+	arg_call_set(train, ARG_USER_COL, record->user_col);
+	arg_call_set(train, ARG_ITEM_COL, record->item_col);
+	if (record->rating_col != NULL)
+		arg_call_set(train, ARG_RATING_COL, record->rating_col);
+	arg_call_set(train, ARG_MODEL, quote_qualified_identifier(model->schema_name, model->name));
+	arg_call_set(train, ARG_FEEDBACK, record->implicit ? "implicit" : "explicit");
+	arg_call_set(train, ARG_LOSS, record->objective);
+	arg_call_set(train, ARG_SOLVER, record->solver);
+	arg_call_set(train, ARG_FACTORS, psprintf("%d", record->factors));
+	arg_call_set(train, ARG_SEED, psprintf(INT64_FORMAT, record->seed));
+
+	/* An OID, not a name: its text would be looked for along the search_path. */
+	train->args[ARG_RATINGS].value = ObjectIdGetDatum(FindSource(model));
+	train->args[ARG_RATINGS].isnull = false;
+
+	options_read(train, source, options);
+	options_keep(train, model, options);
+	if (options->spec.biased != record->biased)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" cannot be trained as it was", options->model),
+				 errdetail("Its row in mf_models contradicts itself."),
+				 errhint("Train it again with mf_train().")));
+}
+
+/* ---- mf_retrain ---- */
+
+/* (model, iterations, tolerance, verbose), after training_repeat() */
+static void
+ReadArguments(FunctionCallInfo fcinfo, TrainOptions *options)
+{
+	for (int arg = 1; arg <= 3; arg++)
+		if (PG_ARGISNULL(arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be null",
+							arg == 1 ? "iterations" : arg == 2 ? "tolerance" : "verbose")));
+	options->iterations = PG_GETARG_INT32(1);
+	options->tolerance = PG_GETARG_FLOAT8(2);
+	options->verbose = PG_GETARG_BOOL(3);
+	if (options->iterations < 1 || options->iterations > TRAIN_MAX_ITERATIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("iterations is %d, outside its range of 1 to %d",
+						options->iterations, TRAIN_MAX_ITERATIONS)));
+	if (!(options->tolerance >= 0 && options->tolerance <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("tolerance is %g, outside its range of 0 to 1", options->tolerance)));
+}
+
+/* (model, iterations, tolerance, verbose) */
+Datum
+mf_retrain(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	MemoryContext outer;
+	Model	   *model;
+	RatingSource source;
+	TrainOptions options;
+	Fit			fit = {0};
+	Datum		result;
+
+	PreventCommandDuringRecovery("mf_retrain()");
+	PreventCommandIfReadOnly("mf_retrain()");
+	training_refuse_nested("mf_retrain()");
+
+	INSTR_TIME_SET_CURRENT(fit.start);
+	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
+									ALLOCSET_DEFAULT_SIZES);
+	outer = MemoryContextSwitchTo(context);
+
+	/* The model as it is now, which in mf_train nothing asks for. */
+	PushActiveSnapshot(GetLatestSnapshot());
+	model = model_open(get_func_namespace(fcinfo->flinfo->fn_oid),
+					   PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	training_repeat(model, &source, &options);
+	ReadArguments(fcinfo, &options);
+	training_read_options(model, &model->record);
+	options.given = model->record.options;
+	result = training_run(fcinfo, "mf_retrain", &source, &options, &fit, outer);
+	PopActiveSnapshot();
+	MemoryContextDelete(context);
+	PG_RETURN_DATUM(result);
+}

@@ -1,0 +1,274 @@
+/*
+ * sharded_half.c: half an iteration of a sharded training: one query that solves
+ * a side, and the statements that write its vectors into all copies.
+ *
+ * The options of mf_solve() stand in the query as constants, the Gramian too, for
+ * a foreign server is sent text: numbers with seventeen digits arrive as they
+ * were. Where a server lacks a copy, or has an old one, ratings meet no vector or
+ * a wrong one; the number of ratings that met one must be that of all.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "numerics/normal.h"
+#include "train/sharded.h"
+
+/* Vectors that one INSERT writes into a copy. */
+#define INSERT_ROWS 500
+
+/* ---- The query ---- */
+
+static void
+AppendOptions(StringInfo sql, const Sharded *sharded, const ShardedSide *other)
+{
+	const AlsSpec *spec = &sharded->options.spec;
+	Size		square = (Size) spec->factors * spec->factors;
+
+	if (!spec->implicit)
+	{
+		appendStringInfo(sql, "%s.mf_explicit('%.17g', '%.17g', '%.17g', '%.17g')",
+						 sharded->schema, spec->mean, spec->regularization,
+						 spec->reg_exponent, spec->bias_regularization);
+		return;
+	}
+	appendStringInfo(sql, "%s.mf_implicit('%.17g', '%.17g', '%.17g', '%.17g', %u, ",
+					 sharded->schema, spec->alpha, spec->regularization,
+					 spec->reg_exponent, spec->alpha0, other->n);
+	if (other->gramian == NULL)
+		appendStringInfoString(sql, "NULL)");
+	else
+	{
+		for (Size k = 0; k < square; k++)
+		{
+			if (k % spec->factors == 0)
+				CHECK_FOR_INTERRUPTS();
+			appendStringInfo(sql, "%s%.17g", k == 0 ? "'{" : ",", other->gramian[k]);
+		}
+		appendStringInfoString(sql, "}')");
+	}
+}
+
+/* Half an iteration: the rows of a side. */
+static char *
+HalfQuery(const Sharded *sharded, MfSide side)
+{
+	const ShardedSide *self = &sharded->side[side];
+	bool		biased = sharded->options.spec.biased;
+	const char *rating = sharded_rating_text(&self->source);
+	StringInfoData options;
+	StringInfoData sql;
+
+	initStringInfo(&options);
+	AppendOptions(&options, sharded, &sharded->side[MF_OTHER_SIDE(side)]);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT id::%s, %s, error, ratings, rating_sum FROM (SELECT %s AS id",
+					 format_type_extended(self->key.type, self->key.typmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
+					 biased ? "solution[1], solution[2:]" : "0::pg_catalog.float4, solution",
+					 quote_identifier(self->key.column));
+	for (int k = 0; k < 2; k++)
+		appendStringInfo(&sql, ", %s.%s(factors, %s%s, %s) AS %s",
+						 sharded->schema, k == 0 ? "mf_solve" : "mf_solve_error",
+						 biased ? "bias, " : "", rating, options.data,
+						 k == 0 ? "solution" : "error");
+	appendStringInfo(&sql, ", pg_catalog.count(factors) AS ratings, pg_catalog.sum(%s) AS rating_sum",
+					 rating);
+	sharded_append_groups(&sql, self);
+	appendStringInfoString(&sql, ") s");
+	return sql.data;
+}
+
+
+/* ---- What it returned ---- */
+
+/* What one row adds to its side's sums. */
+static void
+AddRow(const Sharded *sharded, ShardedSide *side, uint32 others, const Datum *values,
+	   NormalEquations *gramian)
+{
+	const AlsSpec *spec = &sharded->options.spec;
+	ArrayType  *array = DatumGetArrayTypeP(values[ROW_FACTORS]);
+	const float *x = (const float *) ARR_DATA_PTR(array);
+	double		bias = DatumGetFloat4(values[ROW_BIAS]);
+	double		n = (double) DatumGetInt64(values[ROW_RATINGS]);
+	double		squares = 0;
+
+	for (int k = 0; k < spec->factors; k++)
+		squares += (double) x[k] * x[k];
+	side->penalty += spec->bias_regularization * bias * bias + squares *
+		spec->regularization * pow(n + spec->alpha0 * others, spec->reg_exponent);
+	side->squares += DatumGetFloat8(values[ROW_ERROR]);
+	if (gramian != NULL)
+		normal_add(gramian, x, 1.0, 0.0);
+	if ((Pointer) array != DatumGetPointer(values[ROW_FACTORS]))
+		pfree(array);
+}
+
+uint64
+sharded_summarize(Sharded *sharded, ShardedSide *side, uint32 others)
+{
+	const AlsSpec *spec = &sharded->options.spec;
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(side->desc, &TTSOpsMinimalTuple);
+	NormalEquations *gramian = NULL;
+	uint64		ratings = 0;
+
+	if (spec->alpha0 > 0)
+	{
+		gramian = palloc(normal_size(spec->factors, false));
+		normal_init(gramian, spec->factors, false);
+	}
+	side->n = 0;
+	side->squares = side->penalty = 0;
+	tuplestore_rescan(side->rows);
+	while (tuplestore_gettupleslot(side->rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		side->n++;
+		/* No vector: none of the row's ratings met one; sharded_run_half complains. */
+		if (slot->tts_isnull[ROW_FACTORS] || slot->tts_isnull[ROW_BIAS])
+			continue;
+		ratings += DatumGetInt64(slot->tts_values[ROW_RATINGS]);
+		AddRow(sharded, side, others, slot->tts_values, gramian);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	if (gramian != NULL)
+	{
+		if (side->gramian == NULL)
+			side->gramian = MemoryContextAlloc(sharded->context,
+											   mul_size((Size) spec->factors * spec->factors,
+														sizeof(double)));
+		normal_square(gramian, side->gramian);
+		pfree(gramian);
+	}
+	return ratings;
+}
+
+/* ---- Copies ---- */
+
+/* A statement that inserts `n` vectors, given as parameters. */
+static SPIPlanPtr
+PrepareInsert(const ShardedSide *side, Oid copy, int n)
+{
+	Oid			types[3 * INSERT_ROWS];
+	StringInfoData sql;
+	SPIPlanPtr	plan;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "INSERT INTO %s (%s, bias, factors) VALUES ",
+					 sharded_relation_name(copy), quote_identifier(side->key.column));
+	for (int k = 0; k < n; k++)
+	{
+		appendStringInfo(&sql, "%s($%d, $%d, $%d)", k == 0 ? "" : ", ",
+						 3 * k + 1, 3 * k + 2, 3 * k + 3);
+		types[3 * k] = side->key.type;
+		types[3 * k + 1] = FLOAT4OID;
+		types[3 * k + 2] = FLOAT4ARRAYOID;
+	}
+	plan = SPI_prepare(sql.data, 3 * n, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
+	pfree(sql.data);
+	return plan;
+}
+
+/*
+ * Writes a side's rows into one copy. Many rows a statement, as parameters:
+ * plain enough for whatever the copy is, and sent in batches where it is remote.
+ */
+static void
+WriteCopy(const ShardedSide *side, Oid copy)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(side->desc, &TTSOpsMinimalTuple);
+	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
+												"mf_train_sharded batch",
+												ALLOCSET_DEFAULT_SIZES);
+	Datum		values[3 * INSERT_ROWS];
+	SPIPlanPtr	plan = NULL;
+	int			planned = 0;
+	uint64		written = 0;
+	int16		typlen;
+	bool		typbyval;
+
+	get_typlenbyval(side->key.type, &typlen, &typbyval);
+	tuplestore_rescan(side->rows);
+	for (uint32 from = 0; from < side->n; from += planned)
+	{
+		int			n = (int) Min(side->n - from, INSERT_ROWS);
+		MemoryContext outer = MemoryContextSwitchTo(batch);
+
+		for (int k = 0; k < n; k++)
+		{
+			if (!tuplestore_gettupleslot(side->rows, true, false, slot))
+				elog(ERROR, "row %u of a side is missing", from + k);
+			slot_getallattrs(slot);
+			values[3 * k] = datumCopy(slot->tts_values[ROW_ID], typbyval, typlen);
+			values[3 * k + 1] = slot->tts_values[ROW_BIAS];
+			values[3 * k + 2] = datumCopy(slot->tts_values[ROW_FACTORS], false, -1);
+		}
+		MemoryContextSwitchTo(outer);
+		if (plan == NULL || n != planned)
+			plan = PrepareInsert(side, copy, n);
+		planned = n;
+		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not write vectors to \"%s\"", get_rel_name(copy));
+		written += SPI_processed;
+		MemoryContextReset(batch);
+	}
+	MemoryContextDelete(batch);
+	ExecDropSingleTupleTableSlot(slot);
+	if (written != side->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not write all vectors to \"%s\"", get_rel_name(copy)),
+				 errdetail("Of %u vectors, %llu were written.", side->n,
+						   (unsigned long long) written)));
+}
+
+void
+sharded_write_copies(const ShardedSide *side)
+{
+	sharded_empty_copies(side);
+	for (int k = 0; k < side->ncopies; k++)
+	{
+		SPI_connect();
+		WriteCopy(side, side->copies[k]);
+		SPI_finish();
+	}
+}
+
+/* ---- The half ---- */
+
+void
+sharded_run_half(Sharded *sharded, MfSide side)
+{
+	ShardedSide *self = &sharded->side[side];
+	char	   *sql = HalfQuery(sharded, side);
+	uint64		ratings;
+
+	if (self->rows != NULL)
+		tuplestore_end(self->rows);
+	self->rows = sharded_query(sharded, sql);
+	pfree(sql);
+	ratings = sharded_summarize(sharded, self, sharded->side[MF_OTHER_SIDE(side)].n);
+	if (ratings != sharded->ratings.pairs)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("only %llu of %llu ratings of \"%s\" have a vector of the other side",
+						(unsigned long long) ratings,
+						(unsigned long long) sharded->ratings.pairs,
+						get_rel_name(self->source.relid)),
+				 errhint("Each server needs a copy of the other side's vectors, and all copies must be in %s.",
+						 side == MF_USERS ? "item_copies" : "user_copies")));
+}
