@@ -11,8 +11,8 @@
  * and as text. Some types' texts depend on settings, which are fixed meanwhile
  * (ids_fix_settings()); that is why mf_holdout() can be immutable.
  *
- * Training holds out the same pairs by the same function of the same hashes,
- * sampling_held_out(). Rejected: random(), which gives another split each time;
+ * Training holds out pairs by the same function of the same hashes,
+ * sampling_held_out(), with a seed of its own (HOLDOUT_SEED). Rejected: random(), which gives another split each time;
  * a hash of the concatenated texts, which takes (1, 23) for (12, 3).
  */
 #include "postgres.h"

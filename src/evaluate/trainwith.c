@@ -80,7 +80,7 @@ train_option_type(Oid extension_schema, const char *name, bool trial, const char
 		if (IsReserved(names[k], trial))
 			continue;
 		if (strcmp(names[k], name) == 0)
-			return types[k];
+			return types[k] == ANYOID ? TEXTOID : types[k];
 		appendStringInfo(&known, "%s%s", known.len > 0 ? ", " : "", names[k]);
 	}
 	ereport(ERROR,

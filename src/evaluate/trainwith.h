@@ -22,9 +22,9 @@ typedef struct TrainCall
 } TrainCall;
 
 /*
- * The type of an option of mf_train that may be given as data; an error that
- * lists the options there are, if it is none. `where` is what the name was
- * found in, for messages.
+ * The type of an option of mf_train that may be given as data, text where
+ * mf_train takes any; an error that lists the options there are, if it is none.
+ * `where` is what the name was found in, for messages.
  */
 extern Oid	train_option_type(Oid extension_schema, const char *name, bool trial,
 							  const char *where);

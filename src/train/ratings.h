@@ -54,6 +54,12 @@ typedef enum HoldoutKind
 	HOLDOUT_TIME				/* each user's last pairs */
 } HoldoutKind;
 
+/*
+ * The seed of mf_holdout() that training holds out by. Not one that people
+ * split with themselves: what such a split leaves shall have pairs to hold out.
+ */
+#define HOLDOUT_SEED INT64CONST(-1)
+
 typedef struct RatingSource
 {
 	Oid			relid;
@@ -71,7 +77,6 @@ typedef struct RatingSource
 	int			min_ratings[2]; /* pairs that an id must have; 0: any */
 	HoldoutKind holdout;
 	double		holdout_fraction;
-	uint64		holdout_seed;
 } RatingSource;
 
 /* The ids of one side, sorted by their type's btree order. */

@@ -197,7 +197,7 @@ DivideRow(Selection *s, uint32 user, const Rating *entries, const Rating *places
 		if (source->holdout == HOLDOUT_RANDOM)
 			held = sampling_held_out(s->all->ids[MF_USERS].hash[user],
 									 s->all->ids[MF_ITEMS].hash[item],
-									 source->holdout_seed, source->holdout_fraction);
+									 (uint64) HOLDOUT_SEED, source->holdout_fraction);
 		else if (places != NULL)
 			held = places[k].value >= first;
 		if (held)
@@ -302,13 +302,17 @@ CheckLeft(const Selection *s, const RatingSet *set)
 				(errcode(ERRCODE_NO_DATA),
 				 errmsg("no ratings are left to train on"),
 				 errdetail("Of " UINT64_FORMAT " pairs, " UINT64_FORMAT " were held out; the others are of users or items with too few.",
-						   s->all->pairs, s->nheld)));
+						   s->all->pairs, s->nheld),
+				 s->nheld == 0 ? 0 : errhint("Hold out less, or train without holdout.")));
 	if (s->source->holdout != HOLDOUT_NONE && set->nheld == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a holdout of %g leaves no pair to measure by",
 						s->source->holdout_fraction),
-				 errhint("Hold out more, or train without holdout.")));
+				 errhint(s->source->holdout == HOLDOUT_RANDOM ?
+						 "Hold out more, or train without holdout. What the ratings lack of "
+						 "mf_holdout() with seed -1 cannot be held out again." :
+						 "Hold out more, or train without holdout.")));
 }
 
 RatingSet *

@@ -103,6 +103,9 @@ SELECT mf_train('texts', model => 'held_texts', holdout => '0.1', seed => 5, sol
 	verbose => false) IS NOT NULL AS trained;
 SELECT abs(held_out / (held_out + ratings)::float8 - 0.1) < 0.005 AS a_tenth,
 	held_out + ratings = (SELECT count(*) FROM ratings) AS all_counted FROM mf_models WHERE model = 'held';
+SELECT m.ratings = r.kept AS of_seed_minus_one
+FROM mf_models m, (SELECT count(*) FILTER (WHERE NOT mf_holdout(user_id, item_id, 0.1, -1)) AS kept FROM ratings) r
+WHERE m.model = 'held';
 SELECT count(*) AS differing
 FROM held_users a JOIN held_texts_users b ON b.user_id = a.user_id::text WHERE a.ratings <> b.ratings;
 SELECT count(*) AS differing FROM held_items a JOIN held_texts_items b USING (item_id) WHERE a.rating_sum <> b.rating_sum;
@@ -130,6 +133,13 @@ FROM (SELECT 'late_als' AS model, sqrt(avg((rating - mf_predict(user_id, item_id
 		FROM last WHERE held
 	UNION ALL SELECT 'late_sgd', sqrt(avg((rating - mf_predict(user_id, item_id, 'late_sgd')) ^ 2))
 		FROM last WHERE held) t JOIN mf_models m USING (model) ORDER BY 1;
+-- What mf_holdout leaves by its default can be held out from again; what it
+-- leaves by the seed that training has cannot.
+CREATE VIEW rest AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id, 0.1);
+CREATE VIEW rest_again AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id, 0.1, -1);
+SELECT mf_train('rest', holdout => 0.1, factors => 2, iterations => 1, verbose => false) IS NOT NULL AS trained;
+SELECT m.held_out > 0.08 * count(*) AS held_out FROM mf_models m, rest WHERE m.model = 'rest' GROUP BY m.held_out;
+SELECT mf_train('rest_again', holdout => 0.1, factors => 2, iterations => 1, verbose => false);
 -- Training on those rows alone is the same training.
 CREATE VIEW early AS SELECT user_id, item_id, rating FROM last WHERE NOT held;
 SELECT mf_train('early', model => 'early', factors => 16, regularization => 0.001, verbose => false,

@@ -68,6 +68,12 @@ CREATE VIEW rest AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id)
 CALL mf_tune('rest', '{"factors": 2, "iterations": 1}', verbose => false) \gset
 SELECT pairs > 100 AS pairs FROM rest_trials;
 
+-- options of any type: holdout as data, numbers and words alike
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 2, "holdout": [0.1, "0.2"]}', verbose => false, results => 'nested') \gset
+SELECT count(*) AS trials, count(rmse) AS judged FROM nested;
+SELECT model, ratings < (SELECT count(*) FROM ratings) AS held_out
+FROM mf_train_with('ratings', '{"factors": 2, "iterations": 2, "holdout": 0.1, "patience": 1, "verbose": false}', model => 'with_holdout');
+
 -- random draws: different sets, inside their ranges, the same when called again
 CALL mf_tune('ratings', '{"factors": {"min": 2, "max": 5}, "regularization": {"min": 0.1, "max": 10, "log": true}, "reg_exponent": [0.5, 1], "iterations": 2}',
 	trials => 6, verbose => false, results => 'drawn') \gset
