@@ -995,14 +995,15 @@ COMMENT ON FUNCTION mf_map(anyelement, text, text) IS
 	'mf_map for ids of other types: id_type is a NULL of the type that id is to have';
 
 CREATE FUNCTION mf_map_svg(model text DEFAULT NULL, side text DEFAULT 'items', labels regclass DEFAULT NULL,
-	label_col name DEFAULT 'title', label_key name DEFAULT NULL, n integer DEFAULT 300)
+	label_col name DEFAULT 'title', label_key name DEFAULT NULL, n integer DEFAULT 300,
+	only_labelled boolean DEFAULT false)
 	RETURNS text
 	AS 'MODULE_PATHNAME', 'mf_map_svg' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
-COMMENT ON FUNCTION mf_map_svg(text, text, regclass, name, name, integer) IS
+COMMENT ON FUNCTION mf_map_svg(text, text, regclass, name, name, integer, boolean) IS
 	'an SVG picture of mf_map, of the n with the most ratings, labelled from a table where there is room';
 
 CREATE FUNCTION mf_history_svg(model text DEFAULT NULL)
 	RETURNS text
 	AS 'MODULE_PATHNAME', 'mf_history_svg' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION mf_history_svg(text) IS
-	'an SVG picture of the error and the objective after each iteration of the last training';
+	'an SVG picture of the error, the loss of what was held out, and the objective after each iteration';

@@ -328,12 +328,29 @@ CheckTables(const Search *search)
 
 /* ---- A trial ---- */
 
+/* The column that a set names as time_col, as one more of a part's; else nothing. */
+static const char *
+TimeColumn(const TrainCall *call, Jsonb *options)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(&options->root, "time_col", 8, NULL);
+	char	   *name;
+
+	if (value == NULL || value->type != jbvString)
+		return "";
+	name = pnstrdup(value->val.string.val, value->val.string.len);
+	if (strcmp(name, call->user_col) == 0 || strcmp(name, call->item_col) == 0 ||
+		(call->rating_col != NULL && strcmp(name, call->rating_col) == 0))
+		return "";
+	return psprintf(", %s", quote_identifier(name));
+}
+
 /* The parts of a fold, as views; or the tables, where the test was given. */
 static void
-MakeParts(const Search *search, int fold, Oid *train, Oid *test)
+MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
 {
 	static const char *const names[] = {"mf_tune_training", "mf_tune_testing"};
 	const TrainCall *call = &search->call;
+	const char *time = TimeColumn(call, options);
 
 	*train = call->ratings;
 	*test = search->test;
@@ -342,11 +359,11 @@ MakeParts(const Search *search, int fold, Oid *train, Oid *test)
 	for (int part = 0; part < 2; part++)
 	{
 		Run(SPI_OK_UTILITY,
-			"CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s FROM %s "
+			"CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s%s FROM %s "
 			"WHERE %s %s.mf_holdout(%s, %s, '%.17g'::pg_catalog.float8, " INT64_FORMAT ")",
 			names[part], quote_identifier(call->user_col), quote_identifier(call->item_col),
 			call->rating_col ? ", " : "",
-			call->rating_col ? quote_identifier(call->rating_col) : "", search->source,
+			call->rating_col ? quote_identifier(call->rating_col) : "", time, search->source,
 			part == 0 ? "NOT" : "", search->extension, quote_identifier(call->user_col),
 			quote_identifier(call->item_col), search->holdout, search->seed + fold);
 		*(part == 0 ? train : test) =
@@ -369,7 +386,7 @@ RunFold(const Search *search, int fold, const char *set, Trial *trial)
 	const char *model = quote_literal_cstr(call.model);
 	Oid			test;
 
-	MakeParts(search, fold, &call.ratings, &test);
+	MakeParts(search, fold, options, &call.ratings, &test);
 	Run(SPI_OK_SELECT, "%s", train_statement(&call, options, "grid"));
 	Run(SPI_OK_SELECT,
 		"SELECT %s, users, pairs FROM %s.mf_evaluate(model => %s, test => %u::pg_catalog.regclass, "

@@ -6,6 +6,9 @@
  * wherever a label meets no other label and no point and stays in the frame; a
  * label that has no such place is left out. The full label of every point is
  * there as its title, which browsers show when it is pointed at.
+ *
+ * The history shows the error on training, beside the loss of the pairs held
+ * out where there were any: they part where a model begins to learn by heart.
  */
 #include "postgres.h"
 
@@ -31,7 +34,8 @@
 #define MAP_WIDTH 1000
 #define MAP_HEIGHT 760
 #define HISTORY_WIDTH 800
-#define HISTORY_HEIGHT 640
+#define HISTORY_HEIGHT 650
+#define MANY_ITERATIONS 100		/* whose points would hide the line */
 
 PG_FUNCTION_INFO_V1(mf_map_svg);
 PG_FUNCTION_INFO_V1(mf_history_svg);
@@ -83,6 +87,17 @@ FindLabels(FunctionCallInfo fcinfo, const Model *model, MfSide which, LabelSourc
 						   model_equality_operator(side->key.type));
 }
 
+/* Whether the labels' table has an entity; its label is left in SPI_tuptable. */
+static bool
+FindLabel(const LabelSource *labels, Datum id)
+{
+	Oid			type = labels->key_type;
+
+	if (SPI_execute_plan(plan_get(labels->sql, 1, &type), &id, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read labels");
+	return SPI_processed > 0;
+}
+
 /* An entity's label, or its id where it has none; within an SPI connection. */
 static char *
 Label(const LabelSource *labels, Datum id)
@@ -92,12 +107,9 @@ Label(const LabelSource *labels, Datum id)
 
 	if (labels->sql != NULL)
 	{
-		Oid			type = labels->key_type;
 		char	   *label = NULL;
 
-		if (SPI_execute_plan(plan_get(labels->sql, 1, &type), &id, NULL, true, 1) != SPI_OK_SELECT)
-			elog(ERROR, "could not read labels");
-		if (SPI_processed > 0)
+		if (FindLabel(labels, id))
 			label = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 		SPI_freetuptable(SPI_tuptable);
 		if (label != NULL)
@@ -120,6 +132,24 @@ CompareByRatings(const void *a, const void *b)
 	if (left->x != right->x)
 		return left->x < right->x ? -1 : 1;
 	return left->y < right->y ? -1 : left->y > right->y;
+}
+
+/* Moves the first `wanted` points that the labels' table has to the front; how many. */
+static uint32
+KeepLabelled(const LabelSource *labels, MapPoint *points, uint32 n, uint32 wanted)
+{
+	uint32		kept = 0;
+
+	SPI_connect();
+	for (uint32 i = 0; i < n && kept < wanted; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (FindLabel(labels, points[i].id))
+			points[kept++] = points[i];
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_finish();
+	return kept;
 }
 
 static bool
@@ -231,7 +261,19 @@ PointsArgument(FunctionCallInfo fcinfo, int arg)
 	return n;
 }
 
-/* (model, side, labels, label_col, label_key, n) */
+static char *
+MapTitle(const Model *model, MfSide side, uint32 shown, uint32 n, bool only_labelled)
+{
+	const char *noun = side == MF_ITEMS ? "items" : "users";
+
+	if (shown == n)
+		return psprintf("%s: %u %s", model->name, n, noun);
+	if (only_labelled)
+		return psprintf("%s: %u of %u %s", model->name, shown, n, noun);
+	return psprintf("%s: the %u %s with the most ratings of %u", model->name, shown, noun, n);
+}
+
+/* (model, side, labels, label_col, label_key, n, only_labelled) */
 Datum
 mf_map_svg(PG_FUNCTION_ARGS)
 {
@@ -240,7 +282,7 @@ mf_map_svg(PG_FUNCTION_ARGS)
 	MfSide		side = map_side(fcinfo, 1);
 	int			wanted = PointsArgument(fcinfo, 5);
 	SvgPanel	panel = {90, 50, MAP_WIDTH - 30, MAP_HEIGHT - 60};
-	const char *noun = side == MF_ITEMS ? "items" : "users";
+	bool		only_labelled = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	LabelSource labels;
 	StringInfoData svg;
 	MapPoint   *points;
@@ -249,17 +291,23 @@ mf_map_svg(PG_FUNCTION_ARGS)
 	uint32		shown;
 
 	FindLabels(fcinfo, model, side, &labels);
+	if (only_labelled && labels.sql == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("only_labelled needs labels"),
+				 errhint("Name the table that has the %s to be shown.",
+						 side == MF_ITEMS ? "items" : "users")));
 	n = map_points(model, side, &points, share);
 	shown = Min(n, (uint32) wanted);
 	if (n > 0)
 		qsort(points, n, sizeof(MapPoint), CompareByRatings);
+	if (only_labelled)
+		shown = KeepLabelled(&labels, points, n, shown);
 	MapRange(points, shown, &panel);
 
 	/* SPI calls may come and go: the text is to stay. */
 	initStringInfo(&svg);
-	svg_begin(&svg, MAP_WIDTH, MAP_HEIGHT,
-			  shown < n ? psprintf("%s: the %u %s with the most ratings of %u", model->name, shown, noun, n) :
-			  psprintf("%s: %u %s", model->name, n, noun));
+	svg_begin(&svg, MAP_WIDTH, MAP_HEIGHT, MapTitle(model, side, shown, n, only_labelled));
 	svg_axes(&svg, &panel,
 			 psprintf("first principal component (%.0f%% of the variance)", 100 * share[0]),
 			 psprintf("second (%.0f%%)", 100 * share[1]));
@@ -270,11 +318,20 @@ mf_map_svg(PG_FUNCTION_ARGS)
 
 /* ---- The history ---- */
 
+enum
+{
+	CURVE_ERROR, CURVE_LOSS, CURVE_HELD_OUT, CURVES
+};
+
+static const char *const curve_name[CURVES] = {"error", "objective", "held out"};
+static const char *const curve_color[CURVES] = {"#2b6cb0", "#2b6cb0", "#c05621"};
+
 typedef struct History
 {
-	uint64		n;
+	int			n;
+	bool		held_out;		/* were pairs held out? */
 	double	   *iteration;
-	double	   *value[2];		/* error, loss */
+	double	   *value[CURVES];
 } History;
 
 static void
@@ -283,63 +340,117 @@ ReadHistory(const Model *model, History *history)
 	MemoryContext context = CurrentMemoryContext;
 	Oid			types[2] = {TEXTOID, TEXTOID};
 	Datum		values[2];
+	double	   *to[CURVES + 1];
 
 	values[0] = CStringGetTextDatum(model->schema_name);
 	values[1] = CStringGetTextDatum(model->name);
 	SPI_connect();
-	if (SPI_execute_with_args(psprintf("SELECT iteration::pg_catalog.float8, error, loss FROM %s "
+	if (SPI_execute_with_args(psprintf("SELECT iteration::pg_catalog.float8, error, loss, held_out_loss FROM %s "
 									   "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2 "
 									   "ORDER BY iteration",
 									   quote_qualified_identifier(get_namespace_name(model->extension_schema),
 																  "mf_history")),
 							  2, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read mf_history");
-	history->n = SPI_processed;
-	history->iteration = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
-	history->value[0] = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
-	history->value[1] = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
-	for (uint64 i = 0; i < history->n; i++)
+	history->n = (int) SPI_processed;
+	history->held_out = history->n > 0;
+	for (int k = 0; k <= CURVES; k++)
+		to[k] = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
+	history->iteration = to[0];
+	memcpy(history->value, &to[1], sizeof(history->value));
+	for (int i = 0; i < history->n; i++)
 	{
-		double	   *to[3] = {history->iteration, history->value[0], history->value[1]};
-
-		for (int k = 0; k < 3; k++)
+		for (int k = 0; k <= CURVES; k++)
 		{
 			bool		isnull;
 
 			to[k][i] = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
 													k + 1, &isnull));
+			if (isnull)
+				history->held_out = false;
 		}
 	}
 	SPI_finish();
 }
 
+/* Takes a curve into the range of a panel. */
 static void
-DrawCurve(StringInfo svg, const History *history, int which, SvgPanel *panel, const char *name)
+CurveRange(const History *history, int which, SvgPanel *panel)
+{
+	for (int i = 0; i < history->n; i++)
+	{
+		panel->y_min = Min(panel->y_min, history->value[which][i]);
+		panel->y_max = Max(panel->y_max, history->value[which][i]);
+	}
+}
+
+static void
+DrawCurve(StringInfo svg, const History *history, int which, const SvgPanel *panel)
 {
 	const double *value = history->value[which];
 
-	panel->x_min = history->n > 0 ? history->iteration[0] : 0;
-	panel->x_max = history->n > 0 ? history->iteration[history->n - 1] : 1;
-	panel->y_min = panel->y_max = history->n > 0 ? value[0] : 0;
-	for (uint64 i = 1; i < history->n; i++)
-	{
-		panel->y_min = Min(panel->y_min, value[i]);
-		panel->y_max = Max(panel->y_max, value[i]);
-	}
-	svg_widen(&panel->x_min, &panel->x_max);
-	svg_widen(&panel->y_min, &panel->y_max);
-	panel->x_integer = true;
-	svg_axes(svg, panel, which == 0 ? "" : "iteration", name);
-
-	appendStringInfoString(svg, "<polyline fill=\"none\" stroke=\"#2b6cb0\" stroke-width=\"2\" points=\"");
-	for (uint64 i = 0; i < history->n; i++)
+	appendStringInfo(svg, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"",
+					 curve_color[which]);
+	for (int i = 0; i < history->n; i++)
 		appendStringInfo(svg, "%s%.1f,%.1f", i > 0 ? " " : "",
 						 svg_x(panel, history->iteration[i]), svg_y(panel, value[i]));
 	appendStringInfoString(svg, "\"/>\n");
-	for (uint64 i = 0; i < history->n; i++)
-		appendStringInfo(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\" fill=\"#2b6cb0\"><title>%d: %.6g</title></circle>\n",
+	for (int i = 0; i < history->n; i++)
+		appendStringInfo(svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\" fill=\"%s\"><title>%s %d: %.6g</title></circle>\n",
 						 svg_x(panel, history->iteration[i]), svg_y(panel, value[i]),
-						 (int) history->iteration[i], value[i]);
+						 history->n > MANY_ITERATIONS ? 1 : 3, curve_color[which],
+						 curve_name[which], (int) history->iteration[i], value[i]);
+}
+
+/* Which curve is which, and a line where the one of what was held out is least. */
+static void
+DrawHeldOut(StringInfo svg, const History *history, const SvgPanel *panel)
+{
+	static const int shown[] = {CURVE_ERROR, CURVE_HELD_OUT};
+	const double *value = history->value[CURVE_HELD_OUT];
+	int			best = 0;
+	double		x;
+
+	for (int i = 1; i < history->n; i++)
+		if (value[i] < value[best])
+			best = i;
+	x = svg_x(panel, history->iteration[best]);
+	appendStringInfo(svg, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-dasharray=\"4 4\"/>\n",
+					 x, panel->top, x, panel->bottom, curve_color[CURVE_HELD_OUT]);
+	DrawCurve(svg, history, CURVE_HELD_OUT, panel);
+
+	x = panel->left;
+	for (int k = 0; k < lengthof(shown); k++)
+	{
+		const char *label = k == 0 ? curve_name[CURVE_ERROR] :
+			psprintf("%s, least after iteration %d", curve_name[CURVE_HELD_OUT],
+					 (int) history->iteration[best]);
+
+		appendStringInfo(svg, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"2\"/>\n",
+						 x, panel->top - 10, x + 20, panel->top - 10, curve_color[shown[k]]);
+		svg_label(svg, x + 26, panel->top - 6, "start", 12, label);
+		x += 26 + svg_width(label) + 20;
+	}
+}
+
+static void
+DrawPanel(StringInfo svg, const History *history, int which, SvgPanel *panel, const char *x_name)
+{
+	bool		held_out = which == CURVE_ERROR && history->held_out;
+
+	panel->x_min = history->n > 0 ? history->iteration[0] : 0;
+	panel->x_max = history->n > 0 ? history->iteration[history->n - 1] : 1;
+	panel->y_min = panel->y_max = history->n > 0 ? history->value[which][0] : 0;
+	CurveRange(history, which, panel);
+	if (held_out)
+		CurveRange(history, CURVE_HELD_OUT, panel);
+	svg_widen(&panel->x_min, &panel->x_max);
+	svg_widen(&panel->y_min, &panel->y_max);
+	panel->x_integer = true;
+	svg_axes(svg, panel, x_name, held_out ? "error, held-out loss" : curve_name[which]);
+	DrawCurve(svg, history, which, panel);
+	if (held_out)
+		DrawHeldOut(svg, history, panel);
 }
 
 /* (model) */
@@ -348,16 +459,16 @@ mf_history_svg(PG_FUNCTION_ARGS)
 {
 	ServeCall  *call = serve_call(fcinfo);
 	Model	   *model = serve_model(call, fcinfo, 0);
-	SvgPanel	above = {100, 50, HISTORY_WIDTH - 30, 300};
-	SvgPanel	below = {100, 340, HISTORY_WIDTH - 30, HISTORY_HEIGHT - 55};
+	SvgPanel	above = {100, 65, HISTORY_WIDTH - 30, 310};
+	SvgPanel	below = {100, 350, HISTORY_WIDTH - 30, HISTORY_HEIGHT - 55};
 	History		history;
 	StringInfoData svg;
 
 	ReadHistory(model, &history);
 	initStringInfo(&svg);
 	svg_begin(&svg, HISTORY_WIDTH, HISTORY_HEIGHT, psprintf("%s: training", model->name));
-	DrawCurve(&svg, &history, 0, &above, "error");
-	DrawCurve(&svg, &history, 1, &below, "objective");
+	DrawPanel(&svg, &history, CURVE_ERROR, &above, "");
+	DrawPanel(&svg, &history, CURVE_LOSS, &below, "iteration");
 	svg_end(&svg);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(svg.data, svg.len));
 }

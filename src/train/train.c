@@ -414,7 +414,9 @@ training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *
 
 	ratings_check(source, key);
 	target = model_target_open(get_func_namespace(fcinfo->flinfo->fn_oid), options->model, key);
-	AdviseUserIndex(source);
+	/* A model that is not to be ranked by, a trial of mf_tune's say, needs none. */
+	if (options->index_new)
+		AdviseUserIndex(source);
 
 	training_begin(function, target->name);
 	PG_TRY();

@@ -58,6 +58,26 @@ SELECT * FROM check_svg(mf_map_svg('line'));
 SELECT * FROM check_svg(mf_history_svg('stars'));
 SELECT * FROM check_svg(mf_history_svg());
 
+-- Only those that a table has, in the place they have on the map of all
+CREATE VIEW some_titles AS SELECT * FROM titles WHERE item_id LIKE 'item <1%' OR item_id = 'unknown';
+SELECT * FROM check_svg(mf_map_svg('stars', labels => 'some_titles', only_labelled => true));
+SELECT * FROM check_svg(mf_map_svg('stars', labels => 'some_titles', only_labelled => true, n => 3));
+SELECT * FROM check_svg(mf_map_svg('stars', labels => 'some_titles', only_labelled => false));
+SELECT mf_map_svg('stars', labels => 'some_titles', only_labelled => true) LIKE '%>stars: 11 of 40 items<%' AS title;
+SELECT mf_map_svg('stars', only_labelled => true);
+
+-- What was held out has a curve of its own, and a line where it is least
+SET client_min_messages = warning;
+SELECT 1 FROM mf_train('ratings', model => 'held', factors => 2, regularization => 0.1, holdout => 0.2, verbose => false);
+RESET client_min_messages;
+SELECT * FROM check_svg(mf_history_svg('held'));
+SELECT mf_history_svg('held') LIKE format('%%held out, least after iteration %s<%%', best_iteration) AS least,
+	best_iteration < iterations AS before_the_end,
+	(SELECT bool_and(mf_history_svg('held') LIKE format('%%<title>held out %s: %s</title>%%', iteration,
+			to_char(held_out_loss, 'FM0.99999')))
+	FROM mf_history h WHERE h.model = 'held') AS values
+FROM mf_models WHERE model = 'held' AND schema = 'mf_map';
+
 -- Nothing to show
 BEGIN;
 DELETE FROM stars_items;

@@ -74,6 +74,11 @@ SELECT count(*) AS trials, count(rmse) AS judged FROM nested;
 SELECT model, ratings < (SELECT count(*) FROM ratings) AS held_out
 FROM mf_train_with('ratings', '{"factors": 2, "iterations": 2, "holdout": 0.1, "patience": 1, "verbose": false}', model => 'with_holdout');
 
+-- and the column of times, wherever training needs it
+CREATE TABLE dated AS SELECT *, date '2026-01-01' + user_id AS at FROM ratings;
+CALL mf_tune('dated', '{"factors": 2, "iterations": 2, "time_col": "at", "holdout": "time 0.2", "since": [null, "2026-01-31"]}', verbose => false) \gset
+SELECT options->>'since' AS since, users FROM dated_trials ORDER BY trial;
+
 -- random draws: different sets, inside their ranges, the same when called again
 CALL mf_tune('ratings', '{"factors": {"min": 2, "max": 5}, "regularization": {"min": 0.1, "max": 10, "log": true}, "reg_exponent": [0.5, 1], "iterations": 2}',
 	trials => 6, verbose => false, results => 'drawn') \gset
