@@ -183,7 +183,7 @@ SELECT * FROM mf_refresh('twice_clicks');
 ALTER TABLE ratings ADD at timestamptz DEFAULT '2024-06-01 00:00+00';
 UPDATE ratings SET at = '2024-01-01 00:00+00' WHERE item_id % 3 = 0;
 CREATE VIEW lately AS SELECT * FROM ratings WHERE at >= '2024-03-01 00:00+00' AND rating >= 1.5;
-CREATE VIEW trained AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id, 0.25);
+CREATE VIEW trained AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id, 0.25, -1);
 CREATE VIEW often AS SELECT * FROM ratings WHERE user_id IN (SELECT user_id FROM ratings GROUP BY 1 HAVING count(*) >= 8);
 SELECT 1 FROM mf_train('ratings', model => 'a1', factors => 3, time_col => 'at', since => timestamptz '2024-03-01 00:00+00', min_rating => 1.5, verbose => false);
 SELECT 1 FROM mf_train('lately', model => 'b1', factors => 3, verbose => false);
