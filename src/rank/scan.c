@@ -174,7 +174,7 @@ ReadDirectory(IndexScanDesc scan, TopkScan *state)
 {
 	TopkDirEntry *entries = palloc(TOPK_DIRECTORY_CAPACITY * sizeof(TopkDirEntry));
 	BlockNumber block = InvalidBlockNumber;
-	PageKey		previous = 0;
+	uint32		previous = 0;
 
 	state->sorted = true;
 	do
@@ -194,9 +194,9 @@ ReadDirectory(IndexScanDesc scan, TopkScan *state)
 			if (stage == STAGE_RANKED)
 			{
 				key = topk_page_key(entries[i].block, PageBound(state, &entries[i]));
-				if (key < previous)
+				if (PAGE_KEY_BOUND(key) < previous)
 					state->sorted = false;
-				previous = key;
+				previous = PAGE_KEY_BOUND(key);
 			}
 			AddPage(&state->lists[stage], key);
 		}

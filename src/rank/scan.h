@@ -23,10 +23,13 @@ typedef enum Stage
 } Stage;
 
 /*
- * A page and the bound of its range of norms in one number, to be compared as
- * such: the bound rounded down to a float, its bits made sortable, and the block.
+ * A page and the bound of its range of norms in one number: the bound rounded
+ * down to a float of 13 bits of mantissa, its bits made sortable; and the block.
  */
 typedef uint64 PageKey;
+
+#define PAGE_KEY_BITS		22	/* of the bound, from the top */
+#define PAGE_KEY_BOUND(key) ((uint32) ((key) >> 32))
 
 #define PAGE_KEY_BLOCK(key) ((BlockNumber) (key))
 
@@ -60,9 +63,7 @@ typedef struct TopkScan
 	int			stream_n;
 	int			stream_next;
 
-	bool		sorted;			/* ranked pages are in order of their keys */
-	PageKey    *page_heap;		/* if not: those yet to read, least first */
-	Size		page_heap_n;
+	bool		sorted;			/* the directory has ranked pages by their bounds */
 	Buffer		ahead;			/* pinned: the page to be read next */
 	CandidateSet candidates;
 

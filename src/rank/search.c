@@ -31,6 +31,10 @@
 #define FIRST_CANDIDATES	512
 #define GROWTH				4
 
+/* Digits of the radix sort; two make a bound */
+#define DIGIT_BITS			(PAGE_KEY_BITS / 2)
+#define DIGITS				(1 << DIGIT_BITS)
+
 PageKey
 topk_page_key(BlockNumber block, double bound)
 {
@@ -41,14 +45,18 @@ topk_page_key(BlockNumber block, double bound)
 	bits = bits & 0x80000000 ? ~bits : bits | 0x80000000;
 	if ((double) rounded > bound)
 		bits--;					/* the next smaller float */
+	bits &= ~(((uint32) 1 << (32 - PAGE_KEY_BITS)) - 1);
 	return (PageKey) bits << 32 | block;
 }
 
-/* The bound in a key, which is the true one rounded down. */
+/*
+ * The bound in a key, which is the true one rounded down.  Of those below all
+ * floats it is NaN, which is above no limit either.
+ */
 static double
 KeyBound(PageKey key)
 {
-	uint32		bits = key >> 32;
+	uint32		bits = PAGE_KEY_BOUND(key);
 	float		bound;
 
 	bits = bits & 0x80000000 ? bits & 0x7FFFFFFF : ~bits;
@@ -56,77 +64,63 @@ KeyBound(PageKey key)
 	return bound;
 }
 
-/* Moves the key at i down to its place in a heap of n, the least on top. */
+/*
+ * Sorts the ranked pages by their bounds, equal ones as they were: from the last
+ * digit of the bound to the first.  A heap would give the first pages sooner, but
+ * costs more by the time that a tenth of them are taken, and does not say which
+ * ones come after the next.
+ */
 static void
-SiftDownPage(PageKey *heap, Size n, Size i)
+SortPages(TopkScan *state)
 {
-	PageKey		key = heap[i];
+	PageList   *ranked = &state->lists[STAGE_RANKED];
+	PageKey    *from = ranked->pages;
+	PageKey    *to = MemoryContextAllocHuge(CurrentMemoryContext,
+											mul_size(ranked->n, sizeof(PageKey)));
 
-	for (;;)
+	for (int shift = 64 - PAGE_KEY_BITS; shift < 64; shift += DIGIT_BITS)
 	{
-		Size		child = 2 * i + 1;
+		Size		places[DIGITS] = {0};
+		Size		before = 0;
+		PageKey    *swap = from;
 
-		if (child >= n)
-			break;
-		child += child + 1 < n && heap[child + 1] < heap[child];
-		if (key <= heap[child])
-			break;
-		heap[i] = heap[child];
-		i = child;
+		for (Size i = 0; i < ranked->n; i++)
+			places[from[i] >> shift & (DIGITS - 1)]++;
+		for (int digit = 0; digit < DIGITS; digit++)
+		{
+			Size		n = places[digit];
+
+			places[digit] = before;
+			before += n;
+		}
+		for (Size i = 0; i < ranked->n; i++)
+			to[places[from[i] >> shift & (DIGITS - 1)]++] = from[i];
+		from = to;
+		to = swap;
 	}
-	heap[i] = key;
+	pfree(to);
+	ranked->pages = from;
+	ranked->allocated = ranked->n;
 }
 
 /* Begins to read the ranked pages, from the best. */
 static void
 BeginRanked(TopkScan *state, Size m)
 {
-	PageList   *ranked = &state->lists[STAGE_RANKED];
-
 	candidates_begin(&state->candidates, m);
 	state->next_page = 0;
-	if (ranked->n == 0)
-		return;
-	if (state->sorted)
-		return;
-	if (state->page_heap == NULL)
-		state->page_heap = MemoryContextAllocHuge(CurrentMemoryContext,
-												  ranked->n * sizeof(PageKey));
-	memcpy(state->page_heap, ranked->pages, ranked->n * sizeof(PageKey));
-	state->page_heap_n = ranked->n;
-	for (Size i = ranked->n / 2; i > 0; i--)
-		SiftDownPage(state->page_heap, ranked->n, i - 1);
 }
 
-/* The best page not yet read; false if there is none. */
-static bool
-PeekPage(const TopkScan *state, PageKey *key)
-{
-	const PageList *ranked = &state->lists[STAGE_RANKED];
-
-	if (state->sorted ? state->next_page == ranked->n : state->page_heap_n == 0)
-		return false;
-	*key = state->sorted ? ranked->pages[state->next_page] : state->page_heap[0];
-	return true;
-}
-
-/* Takes it, if its bound is not above the limit. */
+/* Takes the best page not yet read, if its bound is not above the limit. */
 static bool
 NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
 {
-	PageKey		key;
+	const PageList *ranked = &state->lists[STAGE_RANKED];
 
-	if (!PeekPage(state, &key) || KeyBound(key) > limit)
+	if (state->next_page == ranked->n ||
+		KeyBound(ranked->pages[state->next_page]) > limit)
 		return false;
-	*block = PAGE_KEY_BLOCK(key);
-	if (state->sorted)
-		state->next_page++;
-	else
-	{
-		state->page_heap[0] = state->page_heap[--state->page_heap_n];
-		if (state->page_heap_n > 1)
-			SiftDownPage(state->page_heap, state->page_heap_n, 0);
-	}
+	*block = PAGE_KEY_BLOCK(ranked->pages[state->next_page++]);
 	return true;
 }
 
@@ -137,11 +131,12 @@ NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
 static void
 PinAhead(IndexScanDesc scan, TopkScan *state)
 {
-	PageKey		key;
+	const PageList *ranked = &state->lists[STAGE_RANKED];
 
-	if (!PeekPage(state, &key))
+	if (state->next_page == ranked->n)
 		return;
-	state->ahead = topk_pin(scan->indexRelation, PAGE_KEY_BLOCK(key));
+	state->ahead = topk_pin(scan->indexRelation,
+							PAGE_KEY_BLOCK(ranked->pages[state->next_page]));
 	prefetch_memory(BufferGetPage(state->ahead));
 }
 
@@ -292,5 +287,7 @@ topk_next_ranked(IndexScanDesc scan, TopkScan *state, Candidate *next)
 void
 topk_begin_ranked(TopkScan *state)
 {
+	if (!state->sorted)
+		SortPages(state);
 	BeginRanked(state, FIRST_CANDIDATES);
 }
