@@ -126,10 +126,13 @@ Select(Candidate *c, Size n, Size m)
 void
 candidates_begin(CandidateSet *set, Size m)
 {
-	if (set->heap != NULL)
-		pfree(set->heap);
-	set->heap = MemoryContextAllocHuge(CurrentMemoryContext,
-									   mul_size(2 * m, sizeof(Candidate)));
+	if (set->heap == NULL || set->m != m)
+	{
+		if (set->heap != NULL)
+			pfree(set->heap);
+		set->heap = MemoryContextAllocHuge(CurrentMemoryContext,
+										   mul_size(2 * m, sizeof(Candidate)));
+	}
 	set->n = 0;
 	set->m = m;
 	set->has_ceiling = false;

@@ -49,6 +49,7 @@ typedef struct CheckState
 	Relation	index;
 	BlockNumber blocks;			/* of the index, when the check began */
 	uint32		bucket_shift;
+	uint32		epoch;			/* of the directory being checked */
 	BlockNumber heap_blocks;
 	uint8	   *seen;			/* a bit for each of them, if found by now */
 	bool		heed_killed;	/* marks count, as in scans */
@@ -91,6 +92,7 @@ CheckMeta(CheckState *state, TopkMeta *meta)
 	if (meta->bucket_shift < TOPK_FINEST_SHIFT || meta->bucket_shift > TOPK_COARSEST_SHIFT)
 		CORRUPTED(state, "The meta page has buckets of %u bits.", meta->bucket_shift);
 	state->bucket_shift = meta->bucket_shift;
+	state->epoch = meta->epoch;
 	if (meta->opens > TOPK_MAX_OPENS)
 		CORRUPTED(state, "The meta page lists %u open pages.", meta->opens);
 }
@@ -159,6 +161,10 @@ CheckDirEntry(CheckState *state, TopkDirEntry *entry, BlockNumber blocks)
 
 	MarkSeen(state, entry->block, blocks);
 	entry->group = group;
+
+	/* what is there may be left from before, or vacuum's work so far */
+	if (TOPK_GROUP_KIND(group) == TOPK_FREE || TOPK_GROUP_KIND(group) == TOPK_RESERVED)
+		return;
 	buffer = topk_read(state->index, entry->block, BUFFER_LOCK_SHARE);
 	opaque = TopkPageOpaque(BufferGetPage(buffer));
 	if (opaque->group != group ||
@@ -175,11 +181,15 @@ CheckDirEntry(CheckState *state, TopkDirEntry *entry, BlockNumber blocks)
 	UnlockReleaseBuffer(buffer);
 }
 
-/*
- * Checks entry i of a directory page; false if there is none, with the next
- * page of the chain.
- */
-static bool
+typedef enum CheckResult
+{
+	CHECK_ENTRY,				/* the entry is sound */
+	CHECK_NO_ENTRY,				/* there is none */
+	CHECK_REPLACED				/* there is a new directory */
+} CheckResult;
+
+/* Checks entry i of a directory page; gives the next page of the chain. */
+static CheckResult
 CheckNextEntry(CheckState *state, BlockNumber block, int i, BlockNumber *next)
 {
 	Buffer		meta_buffer = topk_read(state->index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
@@ -188,6 +198,11 @@ CheckNextEntry(CheckState *state, BlockNumber block, int i, BlockNumber *next)
 	BlockNumber blocks = TopkPageMeta(BufferGetPage(meta_buffer))->blocks;
 	bool		found;
 
+	if (TopkPageMeta(BufferGetPage(meta_buffer))->epoch != state->epoch)
+	{
+		UnlockReleaseBuffer(meta_buffer);
+		return CHECK_REPLACED;
+	}
 	if (i == 0)
 		MarkSeen(state, block, blocks);
 	buffer = topk_read(state->index, block, BUFFER_LOCK_SHARE);
@@ -204,10 +219,11 @@ CheckNextEntry(CheckState *state, BlockNumber block, int i, BlockNumber *next)
 	}
 	UnlockReleaseBuffer(buffer);
 	UnlockReleaseBuffer(meta_buffer);
-	return found;
+	return found ? CHECK_ENTRY : CHECK_NO_ENTRY;
 }
 
-static void
+/* Checks the whole index; false if vacuum gave it a new directory meanwhile. */
+static bool
 CheckIndex(CheckState *state)
 {
 	Buffer		buffer = topk_read(state->index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
@@ -218,14 +234,22 @@ CheckIndex(CheckState *state)
 	block = meta->first_directory;
 	UnlockReleaseBuffer(buffer);
 
+	memset(state->seen, 0, state->blocks / 8 + 1);
 	while (block != InvalidBlockNumber)
 	{
 		BlockNumber next;
+		CheckResult result = CHECK_ENTRY;
 
-		for (int i = 0; CheckNextEntry(state, block, i, &next); i++)
+		for (int i = 0; result == CHECK_ENTRY; i++)
+		{
 			CHECK_FOR_INTERRUPTS();
+			result = CheckNextEntry(state, block, i, &next);
+		}
+		if (result == CHECK_REPLACED)
+			return false;
 		block = next;
 	}
+	return true;
 }
 
 /* Called for every row visible to the snapshot. */
@@ -344,13 +368,14 @@ mf_index_check(PG_FUNCTION_ARGS)
 	CheckIsUsable(state.index, snapshot);
 	state.blocks = RelationGetNumberOfBlocks(state.index);
 	state.heed_killed = !RecoveryInProgress();
-	state.seen = palloc0(state.blocks / 8 + 1);
+	state.seen = palloc(state.blocks / 8 + 1);
 	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "topk check row",
 											  ALLOCSET_DEFAULT_SIZES);
 	expected = Max((int64) state.index->rd_rel->reltuples, (int64) state.blocks * 100);
 	state.entries = bloom_create(expected, maintenance_work_mem,
 								 (uint64) GetCurrentTimestamp());
-	CheckIndex(&state);
+	while (!CheckIndex(&state))
+		;
 	CheckTable(&state, snapshot);
 	bloom_free(state.entries);
 	UnregisterSnapshot(snapshot);

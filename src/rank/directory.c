@@ -51,36 +51,41 @@ topk_open_page(Relation index, TopkGroup *group)
 	return block;
 }
 
+/* The epoch of the directory that there is, and where it begins. */
+uint32
+topk_first_entries(Relation index, BlockNumber *next)
+{
+	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
+	uint32		epoch = meta->epoch;
+
+	*next = meta->first_directory;
+	UnlockReleaseBuffer(buffer);
+	return epoch;
+}
+
 /*
- * Copies the entries of a directory page and returns the next page of the
- * chain; with an invalid block number, begins at the first.  Entries must have
- * room for TOPK_DIRECTORY_CAPACITY.
+ * Copies the entries of a directory page and goes on to the next of the chain.
+ * Entries must have room for TOPK_DIRECTORY_CAPACITY.  False: the directory of
+ * this epoch has been given up, and the page taken for something else.
  */
-BlockNumber
-topk_next_entries(Relation index, BlockNumber block,
+bool
+topk_next_entries(Relation index, uint32 epoch, BlockNumber *next,
 				  TopkDirEntry *entries, int *count)
 {
-	Buffer		buffer;
-	Page		page;
-	BlockNumber next;
+	Buffer		buffer = topk_read(index, *next, BUFFER_LOCK_SHARE);
+	Page		page = BufferGetPage(buffer);
+	TopkOpaque *opaque = TopkPageOpaque(page);
+	bool		valid = opaque->epoch <= epoch;
 
-	*count = 0;
-	if (block == InvalidBlockNumber)
+	if (valid)
 	{
-		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
-		block = TopkPageMeta(BufferGetPage(buffer))->first_directory;
-		UnlockReleaseBuffer(buffer);
-		if (block == InvalidBlockNumber)
-			return InvalidBlockNumber;
+		*count = opaque->count;
+		memcpy(entries, TopkPageEntries(page), *count * sizeof(TopkDirEntry));
+		*next = opaque->next;
 	}
-
-	buffer = topk_read(index, block, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buffer);
-	*count = TopkPageOpaque(page)->count;
-	memcpy(entries, TopkPageEntries(page), *count * sizeof(TopkDirEntry));
-	next = TopkPageOpaque(page)->next;
 	UnlockReleaseBuffer(buffer);
-	return next;
+	return valid;
 }
 
 /* Enters a group's open page, in its own place or another's. */
@@ -162,7 +167,8 @@ Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
 {
 	Buffer		buffer = topk_read(index, place->block, BUFFER_LOCK_SHARE);
 	TopkOpaque *opaque = TopkPageOpaque(BufferGetPage(buffer));
-	bool		room = opaque->group == group && opaque->count < opaque->capacity;
+	bool		room = opaque->group == group && !opaque->sealed &&
+		opaque->count < opaque->capacity;
 	uint32		bucket_shift = TopkPageMeta(BufferGetPage(meta_buffer))->bucket_shift;
 	GenericXLogState *state;
 	TopkDirEntry *entry;
@@ -220,7 +226,8 @@ ReuseFree(Relation index, Buffer meta_buffer, const Place *place, TopkGroup grou
 	entry->group = group | TOPK_ROOM;
 	topk_bucket_range(group, meta->bucket_shift, &entry->norm_low, &entry->norm_high);
 	topk_init_page(page, group);
-	TopkPageOpaque(page)->removals = removals;
+	TopkPageOpaque(page)->removals = removals + 1;
+	TopkPageOpaque(page)->epoch = meta->epoch;
 	meta->free--;
 	RememberOpen(meta, group, place->block);
 	GenericXLogFinish(state);
@@ -235,6 +242,7 @@ ExtendDirectory(Relation index, Buffer meta_buffer)
 	Buffer		last = InvalidBuffer;
 	Buffer		buffer;
 	GenericXLogState *state;
+	Page		page;
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
 
 	if (meta->last_directory != InvalidBlockNumber)
@@ -243,8 +251,9 @@ ExtendDirectory(Relation index, Buffer meta_buffer)
 
 	state = GenericXLogStart(index);
 	meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
-	topk_init_page(GenericXLogRegisterBuffer(state, buffer, GENERIC_XLOG_FULL_IMAGE),
-				   TOPK_GROUP(TOPK_DIRECTORY, 0, 0));
+	page = GenericXLogRegisterBuffer(state, buffer, GENERIC_XLOG_FULL_IMAGE);
+	topk_init_page(page, TOPK_GROUP(TOPK_DIRECTORY, 0, 0));
+	TopkPageOpaque(page)->epoch = meta->epoch;
 	if (BufferIsValid(last))
 		TopkPageOpaque(GenericXLogRegisterBuffer(state, last, 0))->next =
 			BufferGetBlockNumber(buffer);
@@ -275,11 +284,16 @@ DirectoryIsFull(Relation index, TopkMeta *meta)
 	return full;
 }
 
-/* Makes a new page the group's open one. */
-static void
+/*
+ * Enters a new, empty page into the directory: as the group's open one, or
+ * reserved.
+ */
+static BlockNumber
 AddPage(Relation index, Buffer meta_buffer, TopkGroup group)
 {
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
+	BlockNumber block;
+	bool		reserved = TOPK_GROUP_KIND(group) == TOPK_RESERVED;
 	Buffer		directory;
 	Buffer		data;
 	GenericXLogState *state;
@@ -291,20 +305,36 @@ AddPage(Relation index, Buffer meta_buffer, TopkGroup group)
 
 	directory = topk_read(index, meta->last_directory, BUFFER_LOCK_EXCLUSIVE);
 	data = NewBuffer(index, meta);
+	block = BufferGetBlockNumber(data);
 
 	state = GenericXLogStart(index);
 	meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
 	page = GenericXLogRegisterBuffer(state, directory, 0);
 	entry = TopkPageEntries(page) + TopkPageOpaque(page)->count++;
-	entry->block = BufferGetBlockNumber(data);
-	entry->group = group | TOPK_ROOM;
+	entry->block = block;
+	entry->group = reserved ? group : group | TOPK_ROOM;
 	topk_bucket_range(group, meta->bucket_shift, &entry->norm_low, &entry->norm_high);
-	topk_init_page(GenericXLogRegisterBuffer(state, data, GENERIC_XLOG_FULL_IMAGE), group);
+	page = GenericXLogRegisterBuffer(state, data, GENERIC_XLOG_FULL_IMAGE);
+	topk_init_page(page, reserved ? TOPK_FREE : group);
+	TopkPageOpaque(page)->epoch = meta->epoch;
 	meta->blocks++;
-	RememberOpen(meta, group, BufferGetBlockNumber(data));
+	if (!reserved)
+		RememberOpen(meta, group, block);
 	GenericXLogFinish(state);
 	UnlockReleaseBuffer(data);
 	UnlockReleaseBuffer(directory);
+	return block;
+}
+
+/* Adds an empty page to the index that no insert takes. */
+BlockNumber
+topk_reserve_page(Relation index)
+{
+	Buffer		meta_buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
+	BlockNumber block = AddPage(index, meta_buffer, TOPK_GROUP(TOPK_RESERVED, 0, 0));
+
+	UnlockReleaseBuffer(meta_buffer);
+	return block;
 }
 
 /*

@@ -12,13 +12,13 @@
 #include "compat.h"
 #include "rank/topk.h"
 
-/* Adds the entry to the page unless that is full or no longer the group's. */
+/* Adds the entry to the page unless that is full, sealed, or no longer the group's. */
 static bool
 AddToPage(Relation index, BlockNumber block, const TopkItem *item)
 {
 	Buffer		buffer = topk_read(index, block, BUFFER_LOCK_EXCLUSIVE);
 	TopkOpaque *opaque = TopkPageOpaque(BufferGetPage(buffer));
-	bool		fits = opaque->group == item->group &&
+	bool		fits = opaque->group == item->group && !opaque->sealed &&
 		opaque->count < opaque->capacity;
 
 	if (fits)

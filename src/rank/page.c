@@ -123,6 +123,7 @@ topk_capacity(TopkGroup group)
 			return TOPK_DIRECTORY_CAPACITY;
 		case TOPK_FREE:
 		case TOPK_META:
+		case TOPK_RESERVED:
 			return 0;
 		default:
 			return TOPK_MAX_ENTRIES;
@@ -133,8 +134,8 @@ topk_capacity(TopkGroup group)
  * An empty page of the group.  Of a data page, the hints about killed entries
  * are the "hole" in the middle that WAL leaves out of page images and clears
  * when it changes a page.  (It does not clear it where there is no WAL, so who
- * moves entries has to.)  Other than that pages have no hole, as what is in use
- * of the arrays is not in one piece.
+ * moves entries has to.)  Of a free page, all is hole.  Other than that pages have
+ * none, as what is in use of the arrays is not in one piece.
  */
 void
 topk_init_page(Page page, TopkGroup group)
@@ -150,8 +151,20 @@ topk_init_page(Page page, TopkGroup group)
 	opaque->capacity = topk_capacity(group);
 	opaque->next = InvalidBlockNumber;
 	opaque->page_id = TOPK_PAGE_ID;
-	if (opaque->capacity > 0 && TOPK_GROUP_KIND(group) < TOPK_DIRECTORY)
+	if (group == TOPK_FREE)
+		((PageHeader) page)->pd_lower = TOPK_CONTENTS;
+	else if (TOPK_GROUP_KIND(group) < TOPK_DIRECTORY)
 		((PageHeader) page)->pd_lower = (char *) topk_parts(page).killed - (char *) page;
+}
+
+/* A page of the directory with these entries. */
+void
+topk_init_directory(Page page, const TopkDirEntry *entries, int n, BlockNumber next)
+{
+	topk_init_page(page, TOPK_GROUP(TOPK_DIRECTORY, 0, 0));
+	memcpy(TopkPageEntries(page), entries, n * sizeof(TopkDirEntry));
+	TopkPageOpaque(page)->count = n;
+	TopkPageOpaque(page)->next = next;
 }
 
 void

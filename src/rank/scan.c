@@ -17,8 +17,8 @@
  *				 all numbers
  *	 null		 after everything
  *
- * All but the ranked stage return page after page as they come, from here; the
- * ranked one is search.c's.
+ * In each, search.c returns the entries in order of (bound, TID); where the bound
+ * is the same for all, by the TID alone.
  *
  * Rejected: to return exact distances, by fetching rows here.  The executor
  * does just that already, and with the caller's snapshot, and only this way
@@ -126,16 +126,18 @@ PrepareQuery(IndexScanDesc scan, TopkScan *state)
 	state->query_kind = code_query(vector.elements, vector.length, state->query);
 }
 
-/* The stage in which the entries of a directory entry's page are returned. */
-static Stage
-StageOf(const TopkScan *state, const TopkDirEntry *entry)
+/* The stage in which the entries of a group are returned; STAGES if in none. */
+Stage
+topk_stage_of(const TopkScan *state, TopkGroup group)
 {
-	TopkKind	kind = TOPK_GROUP_KIND(entry->group);
+	TopkKind	kind = TOPK_GROUP_KIND(group);
 
+	if (kind == TOPK_FREE || kind >= TOPK_DIRECTORY)
+		return STAGES;
 	if (kind == TOPK_NULL || state->query_is_null)
 		return STAGE_NULL;
 	if (kind == TOPK_IRREGULAR || state->query_kind == CODE_IRREGULAR ||
-		TOPK_GROUP_LENGTH(entry->group) != state->query_length)
+		TOPK_GROUP_LENGTH(group) != state->query_length)
 		return STAGE_UNKNOWN;
 	if (state->distance == CODE_COSINE &&
 		(kind == TOPK_ZERO || state->query_kind == CODE_ZERO))
@@ -155,6 +157,8 @@ PageBound(const TopkScan *state, const TopkDirEntry *entry)
 static void
 AddPage(PageList *list, PageKey key)
 {
+	if (list->n > 0 && PAGE_KEY_BOUND(key) < PAGE_KEY_BOUND(list->pages[list->n - 1]))
+		list->sorted = false;
 	if (list->n == list->allocated)
 	{
 		list->allocated = list->allocated == 0 ? 256 : list->allocated * 2;
@@ -168,93 +172,55 @@ AddPage(PageList *list, PageKey key)
 	list->n++;
 }
 
-/* Sorts the directory's pages by stage. */
+/* Enters the pages of a part of the directory into the stages' lists. */
 static void
-ReadDirectory(IndexScanDesc scan, TopkScan *state)
+ListEntries(TopkScan *state, const TopkDirEntry *entries, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		Stage		stage = topk_stage_of(state, entries[i].group);
+		double		bound = 0.0;
+
+		if (stage == STAGES)
+			continue;
+		if (stage == STAGE_RANKED)
+			bound = PageBound(state, &entries[i]);
+		AddPage(&state->lists[stage], topk_page_key(entries[i].block, bound));
+	}
+}
+
+/*
+ * Sorts the directory's pages by stage.  If vacuum replaces the directory
+ * meanwhile, there is the new one to be read.
+ */
+void
+topk_list_pages(IndexScanDesc scan, TopkScan *state)
 {
 	TopkDirEntry *entries = palloc(TOPK_DIRECTORY_CAPACITY * sizeof(TopkDirEntry));
-	BlockNumber block = InvalidBlockNumber;
-	PageKey		previous = 0;
+	BlockNumber next;
+	bool		valid;
 
-	state->sorted = true;
 	do
 	{
-		int			count;
-
-		CHECK_FOR_INTERRUPTS();
-		block = topk_next_entries(scan->indexRelation, block, entries, &count);
-		for (int i = 0; i < count; i++)
+		state->epoch = topk_first_entries(scan->indexRelation, &next);
+		for (int stage = 0; stage < STAGES; stage++)
 		{
-			Stage		stage;
-			PageKey		key = entries[i].block;
-
-			if (entries[i].group == TOPK_FREE)
-				continue;
-			stage = StageOf(state, &entries[i]);
-			if (stage == STAGE_RANKED)
-			{
-				key = topk_page_key(entries[i].block, PageBound(state, &entries[i]));
-				if (key < previous)
-					state->sorted = false;
-				previous = key;
-			}
-			AddPage(&state->lists[stage], key);
+			state->lists[stage].n = 0;
+			state->lists[stage].sorted = true;
 		}
-	} while (block != InvalidBlockNumber);
+		valid = true;
+		while (valid && next != InvalidBlockNumber)
+		{
+			int			count;
+
+			CHECK_FOR_INTERRUPTS();
+			valid = topk_next_entries(scan->indexRelation, state->epoch, &next,
+									  entries, &count);
+			if (valid)
+				ListEntries(state, entries, count);
+		}
+	} while (!valid);
 	pfree(entries);
-}
-
-/* Takes the entries of the next page of a stage whose order does not matter. */
-static bool
-StreamPage(IndexScanDesc scan, TopkScan *state)
-{
-	PageList   *list = &state->lists[state->stage];
-	double		bound = state->stage == STAGE_UNKNOWN ? -INFINITY : NAN;
-	BlockNumber block;
-	Buffer		buffer;
-	TopkOpaque *opaque;
-	TopkParts	parts;
-
-	if (state->next_page == list->n)
-		return false;
-	block = PAGE_KEY_BLOCK(list->pages[state->next_page++]);
-	if (state->stream == NULL)
-		state->stream = palloc(TOPK_MAX_ENTRIES * sizeof(Candidate));
-	state->stream_n = 0;
-	state->stream_next = 0;
-
-	buffer = topk_read(scan->indexRelation, block, BUFFER_LOCK_SHARE);
-	opaque = TopkPageOpaque(BufferGetPage(buffer));
-	parts = topk_parts(BufferGetPage(buffer));
-	if (TOPK_GROUP_KIND(opaque->group) != TOPK_DIRECTORY)
-		for (int i = 0; i < opaque->count; i++)
-		{
-			Candidate  *entry = &state->stream[state->stream_n];
-
-			if (scan->ignore_killed_tuples && parts.killed[i])
-				continue;
-			entry->bound = bound;
-			entry->block = block;
-			entry->removals = opaque->removals;
-			entry->place = i;
-			entry->tid = parts.tids[i];
-			state->stream_n++;
-		}
-	UnlockReleaseBuffer(buffer);
-	return true;
-}
-
-static bool
-NextStreamed(IndexScanDesc scan, TopkScan *state, Candidate *next)
-{
-	while (state->stream_next == state->stream_n)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!StreamPage(scan, state))
-			return false;
-	}
-	*next = state->stream[state->stream_next++];
-	return true;
 }
 
 /* The next entry of all, stage after stage. */
@@ -263,15 +229,12 @@ NextEntry(IndexScanDesc scan, TopkScan *state, Candidate *next)
 {
 	while (state->stage < STAGES)
 	{
-		if (state->stage == STAGE_RANKED ?
-			topk_next_ranked(scan, state, next) : NextStreamed(scan, state, next))
+		if (topk_next_of_stage(scan, state, next))
 			return true;
 		topk_release_ahead(state);
 		state->stage++;
-		state->next_page = 0;
-		state->stream_next = state->stream_n = 0;
-		if (state->stage == STAGE_RANKED)
-			topk_begin_ranked(state);
+		if (state->stage < STAGES)
+			topk_begin_stage(state);
 	}
 	return false;
 }
@@ -279,7 +242,7 @@ NextEntry(IndexScanDesc scan, TopkScan *state, Candidate *next)
 /*
  * Marks the entry returned last as dead to everyone, for later scans to pass
  * over.  It must still be that entry: vacuum counts up the page's removals
- * whenever it moves or removes any.
+ * whenever it moves or removes any, or gives a page another use.
  */
 static void
 KillLast(IndexScanDesc scan, TopkScan *state)
@@ -314,7 +277,11 @@ StoreValues(IndexScanDesc scan, TopkScan *state, const Candidate *entry)
 	for (int i = 0; i < scan->numberOfOrderBys; i++)
 	{
 		state->values[i].isnull = state->stage == STAGE_NULL && i == 0;
-		state->values[i].value = i == 0 ? entry->bound : -INFINITY;
+		state->values[i].value = -INFINITY;
+		if (i == 0 && state->stage == STAGE_RANKED)
+			state->values[i].value = entry->bound;
+		else if (i == 0 && state->stage == STAGE_NO_NUMBER)
+			state->values[i].value = NAN;
 	}
 	index_store_float8_orderby_distances(scan, state->types, state->values,
 										 scan->numberOfOrderBys > 0);
@@ -358,7 +325,8 @@ topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 		if (!IsMVCCSnapshot(scan->xs_snapshot))
 			elog(ERROR, "cannot scan a topk index with a snapshot that is not MVCC");
 		PrepareQuery(scan, state);
-		ReadDirectory(scan, state);
+		topk_list_pages(scan, state);
+		topk_begin_stage(state);
 		state->started = true;
 	}
 	else if (scan->kill_prior_tuple && state->has_last)

@@ -23,19 +23,23 @@ typedef enum Stage
 } Stage;
 
 /*
- * A page and the bound of its range of norms in one number, to be compared as
- * such: the bound rounded down to a float, its bits made sortable, and the block.
+ * A page and the bound of its range of norms in one number: the bound rounded
+ * down to a float of 13 bits of mantissa, its bits made sortable; and the block.
  */
 typedef uint64 PageKey;
 
+#define PAGE_KEY_BITS		22	/* of the bound, from the top */
+#define PAGE_KEY_BOUND(key) ((uint32) ((key) >> 32))
+
 #define PAGE_KEY_BLOCK(key) ((BlockNumber) (key))
 
-/* Pages of a stage; the bound matters in the ranked stage only. */
+/* Pages of a stage */
 typedef struct PageList
 {
 	PageKey    *pages;
 	Size		n;
 	Size		allocated;
+	bool		sorted;			/* in order of their bounds */
 } PageList;
 
 typedef struct TopkScan
@@ -52,30 +56,27 @@ typedef struct TopkScan
 	int			query_length;	/* -1: no vector */
 	CodeQuery  *query;
 
+	uint32		epoch;			/* of the directory that the lists are from */
 	PageList	lists[STAGES];
 	Stage		stage;
 	Size		next_page;		/* of the stage's list */
-
-	Candidate  *stream;			/* entries of the page being streamed */
-	int			stream_n;
-	int			stream_next;
-
-	bool		sorted;			/* ranked pages are in order of their keys */
-	PageKey    *page_heap;		/* if not: those yet to read, least first */
-	Size		page_heap_n;
 	Buffer		ahead;			/* pinned: the page to be read next */
-	CandidateSet candidates;
+	CandidateSet candidates;	/* of the stage */
 
 	Candidate	last;			/* returned last, to be killed perhaps */
 	bool		has_last;
 	IndexTuple	no_values;		/* for index-only scans */
 } TopkScan;
 
+/* scan.c */
+extern Stage topk_stage_of(const TopkScan *state, TopkGroup group);
+extern void topk_list_pages(IndexScanDesc scan, TopkScan *state);
+
 /* search.c */
 extern PageKey topk_page_key(BlockNumber block, double bound);
-extern void topk_begin_ranked(TopkScan *state);
-extern bool topk_next_ranked(IndexScanDesc scan, TopkScan *state,
-							 Candidate *next);
+extern void topk_begin_stage(TopkScan *state);
+extern bool topk_next_of_stage(IndexScanDesc scan, TopkScan *state,
+							   Candidate *next);
 extern void topk_release_ahead(TopkScan *state);
 
 #endif							/* FACTOR_SCAN_H */

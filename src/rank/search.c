@@ -1,5 +1,5 @@
 /*
- * search.c: the ranked stage of a scan of the topk index, best first.
+ * search.c: a stage of a scan of the topk index, best first.
  *
  * Pages are read in the order of the bound of their range of norms, and an entry
  * is returned when its bound is below those of all pages not yet read.  An inner
@@ -12,6 +12,14 @@
  * kept (candidates.c); when the executor wants more, the search starts over with
  * four times as many.  Four rather than two, because reading the pages again
  * costs more than the memory does; m stays within work_mem.
+ *
+ * Vacuum may move entries to other pages while the scan is on its way (pack.c).
+ * A page that it has cleared or used again since the scan read the directory
+ * says so; then the search starts over with the directory that there is now.
+ * That is safe wherever it happens, because entries are returned in the order of
+ * (bound, TID), neither of which ever changes: what was returned lies before the
+ * floor, and all the rest behind it.  For that reason the other stages, in which
+ * all entries have the same bound, go this way too.
  *
  * A search of all codes runs at the speed of memory, and next to that the way to
  * a page matters: so the next page is pinned early and fetched into the
@@ -31,6 +39,10 @@
 #define FIRST_CANDIDATES	512
 #define GROWTH				4
 
+/* Digits of the radix sort; two make a bound */
+#define DIGIT_BITS			(PAGE_KEY_BITS / 2)
+#define DIGITS				(1 << DIGIT_BITS)
+
 PageKey
 topk_page_key(BlockNumber block, double bound)
 {
@@ -41,14 +53,18 @@ topk_page_key(BlockNumber block, double bound)
 	bits = bits & 0x80000000 ? ~bits : bits | 0x80000000;
 	if ((double) rounded > bound)
 		bits--;					/* the next smaller float */
+	bits &= ~(((uint32) 1 << (32 - PAGE_KEY_BITS)) - 1);
 	return (PageKey) bits << 32 | block;
 }
 
-/* The bound in a key, which is the true one rounded down. */
+/*
+ * The bound in a key, which is the true one rounded down.  Of those below all
+ * floats it is NaN, which is above no limit either.
+ */
 static double
 KeyBound(PageKey key)
 {
-	uint32		bits = key >> 32;
+	uint32		bits = PAGE_KEY_BOUND(key);
 	float		bound;
 
 	bits = bits & 0x80000000 ? bits & 0x7FFFFFFF : ~bits;
@@ -56,77 +72,66 @@ KeyBound(PageKey key)
 	return bound;
 }
 
-/* Moves the key at i down to its place in a heap of n, the least on top. */
+/*
+ * Sorts pages by their bounds, equal ones as they were: from the last digit of
+ * the bound to the first.  A heap would give the first pages sooner, but costs
+ * more by the time that a tenth of them are taken.
+ */
 static void
-SiftDownPage(PageKey *heap, Size n, Size i)
+SortPages(PageList *list)
 {
-	PageKey		key = heap[i];
+	PageKey    *from = list->pages;
+	PageKey    *to = MemoryContextAllocHuge(CurrentMemoryContext,
+											mul_size(list->n, sizeof(PageKey)));
 
-	for (;;)
+	for (int shift = 64 - PAGE_KEY_BITS; shift < 64; shift += DIGIT_BITS)
 	{
-		Size		child = 2 * i + 1;
+		Size		places[DIGITS] = {0};
+		Size		before = 0;
+		PageKey    *swap = from;
 
-		if (child >= n)
-			break;
-		child += child + 1 < n && heap[child + 1] < heap[child];
-		if (key <= heap[child])
-			break;
-		heap[i] = heap[child];
-		i = child;
+		for (Size i = 0; i < list->n; i++)
+			places[from[i] >> shift & (DIGITS - 1)]++;
+		for (int digit = 0; digit < DIGITS; digit++)
+		{
+			Size		n = places[digit];
+
+			places[digit] = before;
+			before += n;
+		}
+		for (Size i = 0; i < list->n; i++)
+			to[places[from[i] >> shift & (DIGITS - 1)]++] = from[i];
+		from = to;
+		to = swap;
 	}
-	heap[i] = key;
+	pfree(to);
+	list->pages = from;
+	list->allocated = list->n;
+	list->sorted = true;
 }
 
-/* Begins to read the ranked pages, from the best. */
+/* Begins to read the stage's pages, from the best. */
 static void
-BeginRanked(TopkScan *state, Size m)
+BeginLook(TopkScan *state, Size m)
 {
-	PageList   *ranked = &state->lists[STAGE_RANKED];
+	PageList   *list = &state->lists[state->stage];
 
+	if (!list->sorted)
+		SortPages(list);
 	candidates_begin(&state->candidates, m);
 	state->next_page = 0;
-	if (ranked->n == 0)
-		return;
-	if (state->sorted)
-		return;
-	if (state->page_heap == NULL)
-		state->page_heap = MemoryContextAllocHuge(CurrentMemoryContext,
-												  ranked->n * sizeof(PageKey));
-	memcpy(state->page_heap, ranked->pages, ranked->n * sizeof(PageKey));
-	state->page_heap_n = ranked->n;
-	for (Size i = ranked->n / 2; i > 0; i--)
-		SiftDownPage(state->page_heap, ranked->n, i - 1);
 }
 
-/* The best page not yet read; false if there is none. */
+/* Takes the best page not yet read, if its bound is not above the limit. */
 static bool
-PeekPage(const TopkScan *state, PageKey *key)
+NextPage(TopkScan *state, double limit, BlockNumber *block)
 {
-	const PageList *ranked = &state->lists[STAGE_RANKED];
+	const PageList *list = &state->lists[state->stage];
 
-	if (state->sorted ? state->next_page == ranked->n : state->page_heap_n == 0)
+	if (state->next_page == list->n ||
+		KeyBound(list->pages[state->next_page]) > limit)
 		return false;
-	*key = state->sorted ? ranked->pages[state->next_page] : state->page_heap[0];
-	return true;
-}
-
-/* Takes it, if its bound is not above the limit. */
-static bool
-NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
-{
-	PageKey		key;
-
-	if (!PeekPage(state, &key) || KeyBound(key) > limit)
-		return false;
-	*block = PAGE_KEY_BLOCK(key);
-	if (state->sorted)
-		state->next_page++;
-	else
-	{
-		state->page_heap[0] = state->page_heap[--state->page_heap_n];
-		if (state->page_heap_n > 1)
-			SiftDownPage(state->page_heap, state->page_heap_n, 0);
-	}
+	*block = PAGE_KEY_BLOCK(list->pages[state->next_page++]);
 	return true;
 }
 
@@ -137,11 +142,12 @@ NextRankedPage(TopkScan *state, double limit, BlockNumber *block)
 static void
 PinAhead(IndexScanDesc scan, TopkScan *state)
 {
-	PageKey		key;
+	const PageList *list = &state->lists[state->stage];
 
-	if (!PeekPage(state, &key))
+	if (state->next_page == list->n)
 		return;
-	state->ahead = topk_pin(scan->indexRelation, PAGE_KEY_BLOCK(key));
+	state->ahead = topk_pin(scan->indexRelation,
+							PAGE_KEY_BLOCK(list->pages[state->next_page]));
 	prefetch_memory(BufferGetPage(state->ahead));
 }
 
@@ -153,7 +159,7 @@ topk_release_ahead(TopkScan *state)
 	state->ahead = InvalidBuffer;
 }
 
-/* The ranked page, locked; and begins to fetch the one after it. */
+/* The page, locked; and begins to fetch the one after it. */
 static Buffer
 TakePage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 {
@@ -172,7 +178,7 @@ TakePage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 	return buffer;
 }
 
-/* The bounds of all entries of a ranked page. */
+/* The bounds of all entries of a page; outside of the ranked stage, the same. */
 static void
 ComputeBounds(const TopkScan *state, Page page, const TopkParts *parts,
 			  double *bounds)
@@ -180,6 +186,11 @@ ComputeBounds(const TopkScan *state, Page page, const TopkParts *parts,
 	TopkOpaque *opaque = TopkPageOpaque(page);
 	CodeBlock	codes;
 
+	if (state->stage != STAGE_RANKED)
+	{
+		memset(bounds, 0, opaque->count * sizeof(double));
+		return;
+	}
 	if (TOPK_GROUP_KIND(opaque->group) == TOPK_ZERO)
 	{
 		for (int i = 0; i < opaque->count; i++)
@@ -206,30 +217,16 @@ ComputeBounds(const TopkScan *state, Page page, const TopkParts *parts,
 	code_bounds(state->query, state->distance, &codes, bounds);
 }
 
-/* Offers the entries of a page to the candidates. */
+/* Offers the entries of a page of the stage to the candidates. */
 static void
-RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
+SearchPage(IndexScanDesc scan, TopkScan *state, BlockNumber block, Page page)
 {
-	Buffer		buffer = TakePage(scan, state, block);
-	Page		page = BufferGetPage(buffer);
 	TopkOpaque *opaque = TopkPageOpaque(page);
 	TopkParts	parts = topk_parts(page);
 	double		lowest = candidates_lowest(&state->candidates);
 	double		highest = candidates_highest(&state->candidates);
 	int			count = opaque->count;
 	double		bounds[TOPK_MAX_ENTRIES];
-
-	/*
-	 * A page that vacuum freed after the directory was read may hold anything
-	 * now, but nothing that this scan's snapshot sees.
-	 */
-	if (TOPK_GROUP_LENGTH(opaque->group) != state->query_length ||
-		(TOPK_GROUP_KIND(opaque->group) != TOPK_CODED &&
-		 TOPK_GROUP_KIND(opaque->group) != TOPK_ZERO))
-	{
-		UnlockReleaseBuffer(buffer);
-		return;
-	}
 
 	ComputeBounds(state, page, &parts, bounds);
 	for (int i = 0; i < count; i++)
@@ -247,7 +244,26 @@ RankPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 		candidates_offer(&state->candidates, &candidate);
 		highest = candidates_highest(&state->candidates);
 	}
+}
+
+/*
+ * Reads a page.  False if it got another use with a later directory than the
+ * scan's, so that its entries may be elsewhere now.  With the same directory, it
+ * may have got another use too, but then nothing was on it that this scan's
+ * snapshot sees, and nothing is.
+ */
+static bool
+ReadPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
+{
+	Buffer		buffer = TakePage(scan, state, block);
+	Page		page = BufferGetPage(buffer);
+	TopkOpaque *opaque = TopkPageOpaque(page);
+	bool		valid = opaque->epoch <= state->epoch;
+
+	if (valid && topk_stage_of(state, opaque->group) == state->stage)
+		SearchPage(scan, state, block, page);
 	UnlockReleaseBuffer(buffer);
+	return valid;
 }
 
 /* m, kept within work_mem. */
@@ -265,7 +281,7 @@ LimitCandidates(Size m)
  * taken in the order of their TIDs.
  */
 bool
-topk_next_ranked(IndexScanDesc scan, TopkScan *state, Candidate *next)
+topk_next_of_stage(IndexScanDesc scan, TopkScan *state, Candidate *next)
 {
 	CandidateSet *set = &state->candidates;
 
@@ -275,22 +291,29 @@ topk_next_ranked(IndexScanDesc scan, TopkScan *state, Candidate *next)
 		BlockNumber block;
 
 		CHECK_FOR_INTERRUPTS();
-		if (NextRankedPage(state, limit, &block))
-			RankPage(scan, state, block);
+		if (NextPage(state, limit, &block))
+		{
+			if (!ReadPage(scan, state, block))
+			{
+				topk_list_pages(scan, state);
+				BeginLook(state, set->m);
+			}
+		}
 		else if (set->n > 0)
 		{
 			*next = candidates_take(set);
 			return true;
 		}
 		else if (set->has_ceiling)
-			BeginRanked(state, LimitCandidates(set->m * GROWTH));
+			BeginLook(state, LimitCandidates(set->m * GROWTH));
 		else
 			return false;
 	}
 }
 
 void
-topk_begin_ranked(TopkScan *state)
+topk_begin_stage(TopkScan *state)
 {
-	BeginRanked(state, FIRST_CANDIDATES);
+	state->candidates.has_floor = false;
+	BeginLook(state, FIRST_CANDIDATES);
 }

@@ -98,7 +98,8 @@ typedef enum TopkKind
 	TOPK_ZERO,
 	TOPK_NULL,
 	TOPK_DIRECTORY,
-	TOPK_META
+	TOPK_META,
+	TOPK_RESERVED				/* in the directory only: free, but vacuum's */
 } TopkKind;
 
 /* A group: kind, length and bucket in one number, of which 0 is "free". */
@@ -131,7 +132,8 @@ typedef struct TopkOpaque
 	uint16		capacity;		/* places for entries */
 	uint32		removals;		/* times that vacuum took entries away */
 	BlockNumber next;			/* directory: the next page of the chain */
-	uint16		unused;
+	uint32		epoch;			/* the index's, when the page got its use */
+	uint16		sealed;			/* true: takes no more entries */
 	uint16		page_id;		/* TOPK_PAGE_ID, for tools that look at files */
 } TopkOpaque;
 
@@ -166,13 +168,14 @@ typedef struct TopkMeta
 	BlockNumber last_directory;
 	uint32		bucket_shift;	/* bits of a norm that its bucket leaves out */
 	uint32		free;			/* entries of group "free" in the directory */
+	uint32		epoch;			/* times that a new directory took over */
 	uint32		next_eviction;	/* place in `open` that is given up next */
 	uint32		opens;
 	TopkOpen	open[FLEXIBLE_ARRAY_MEMBER];
 } TopkMeta;
 
 #define TOPK_MAGIC		0x746F706B
-#define TOPK_VERSION	1
+#define TOPK_VERSION	2
 #define TOPK_META_BLOCK	0
 
 /* Contents begin on a cache line. */
@@ -224,6 +227,8 @@ extern void topk_bucket_range(TopkGroup group, uint32 bucket_shift,
 							  float4 *low, float4 *high);
 extern void topk_init_page(Page page, TopkGroup group);
 extern void topk_init_meta(Page page);
+extern void topk_init_directory(Page page, const TopkDirEntry *entries, int n,
+								BlockNumber next);
 extern TopkParts topk_parts(Page page);
 extern void topk_add_item(Page page, const TopkItem *item);
 extern void topk_check_page(Relation index, Buffer buffer);
@@ -234,9 +239,16 @@ extern Buffer topk_read(Relation index, BlockNumber block, int lock);
 /* directory.c: pages for inserts, and reading the directory */
 extern BlockNumber topk_open_page(Relation index, TopkGroup *group);
 extern void topk_make_room(Relation index, TopkGroup group, BlockNumber full);
-extern BlockNumber topk_next_entries(Relation index, BlockNumber block,
-									 TopkDirEntry *entries, int *count);
+extern BlockNumber topk_reserve_page(Relation index);
+extern uint32 topk_first_entries(Relation index, BlockNumber *next);
+extern bool topk_next_entries(Relation index, uint32 epoch, BlockNumber *next,
+							  TopkDirEntry *entries, int *count);
 extern void topk_forget_open(TopkMeta *meta, BlockNumber block);
+
+/* pack.c, for vacuum */
+extern void topk_pack(IndexVacuumInfo *info);
+extern void topk_clear_page(Relation index, BlockNumber block, uint32 epoch,
+							bool if_older);
 
 /* the access method's functions, one file each */
 extern IndexBuildResult *topk_build(Relation heap, Relation index,

@@ -5,10 +5,13 @@
  * each page the entries that vacuum asks for; those that remain close ranks,
  * and the page's count of removals goes up, so that a scan that wants to mark
  * an entry as dead knows that places have changed.  The page's lock is all that
- * it needs, as entries never move from page to page.
+ * it needs, as entries move from page to page by vacuum alone.
  *
  * The second goes over the directory: pages found empty become free, for any
  * group, and those found with room become worth opening again.
+ *
+ * When all that is done, vacuum puts the pages in order if it is worth while
+ * (pack.c).
  */
 #include "postgres.h"
 
@@ -32,6 +35,7 @@ typedef struct VacuumState
 	void	   *callback_state;
 
 	BlockNumber blocks;			/* of the file, when vacuum began */
+	uint32		epoch;
 	uint16	   *counts;			/* entries left, of each data page */
 } VacuumState;
 
@@ -147,6 +151,20 @@ FreePage(Relation index, Buffer meta_buffer, Buffer directory, int i)
 	UnlockReleaseBuffer(data);
 }
 
+/*
+ * A free page that is not empty was left by a packing that did not come to its
+ * end, and so were pages reserved; there is no other vacuum now.  Its entries
+ * do not count.
+ */
+static void
+ClearLeftover(VacuumState *state, BlockNumber block)
+{
+	if (state->counts[block] == 0)
+		return;
+	topk_clear_page(state->info->index, block, state->epoch, false);
+	state->stats->num_index_tuples -= state->counts[block];
+}
+
 /* Enters what the first pass found into one page of the directory. */
 static BlockNumber
 UpdateDirectoryPage(VacuumState *state, BlockNumber block)
@@ -157,7 +175,8 @@ UpdateDirectoryPage(VacuumState *state, BlockNumber block)
 	Page		page = BufferGetPage(buffer);
 	int			count = TopkPageOpaque(page)->count;
 	bool		room[TOPK_DIRECTORY_CAPACITY] = {0};
-	bool		any_room = false;
+	bool		reserved[TOPK_DIRECTORY_CAPACITY] = {0};
+	bool		any_changes = false;
 	BlockNumber next;
 
 	for (int i = 0; i < count; i++)
@@ -166,24 +185,39 @@ UpdateDirectoryPage(VacuumState *state, BlockNumber block)
 		int			capacity = topk_capacity(entry->group & ~TOPK_ROOM);
 		int			free;
 
-		if (entry->group == TOPK_FREE || entry->block >= state->blocks)
+		if (TOPK_GROUP_KIND(entry->group) == TOPK_RESERVED)
+			reserved[i] = any_changes = true;
+		if (entry->block >= state->blocks)
 			continue;
+		if (entry->group == TOPK_FREE || reserved[i])
+		{
+			ClearLeftover(state, entry->block);
+			continue;
+		}
 		free = capacity - state->counts[entry->block];
 		if (free == capacity)
 			FreePage(index, meta_buffer, buffer, i);
 		else if (free > 0 && free >= capacity / ROOM_FRACTION &&
 				 !(entry->group & TOPK_ROOM))
-			room[i] = any_room = true;
+			room[i] = any_changes = true;
 	}
 
-	if (any_room)
+	if (any_changes)
 	{
 		GenericXLogState *xlog = GenericXLogStart(index);
+		TopkMeta   *meta = TopkPageMeta(GenericXLogRegisterBuffer(xlog, meta_buffer, 0));
 		TopkDirEntry *entries = TopkPageEntries(GenericXLogRegisterBuffer(xlog, buffer, 0));
 
 		for (int i = 0; i < count; i++)
+		{
 			if (room[i])
 				entries[i].group |= TOPK_ROOM;
+			if (reserved[i])
+			{
+				entries[i].group = TOPK_FREE;
+				meta->free++;
+			}
+		}
 		GenericXLogFinish(xlog);
 	}
 	next = TopkPageOpaque(page)->next;
@@ -195,11 +229,9 @@ UpdateDirectoryPage(VacuumState *state, BlockNumber block)
 static void
 UpdateDirectory(VacuumState *state)
 {
-	Relation	index = state->info->index;
-	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
-	BlockNumber block = TopkPageMeta(BufferGetPage(buffer))->first_directory;
+	BlockNumber block;
 
-	UnlockReleaseBuffer(buffer);
+	state->epoch = topk_first_entries(state->info->index, &block);
 	while (block != InvalidBlockNumber)
 	{
 		vacuum_delay_point(false);
@@ -253,12 +285,17 @@ topk_bulk_delete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	return stats;
 }
 
-/* Without rows to remove there is nothing to clean up. */
+/*
+ * Rows that came later are to be packed, whether there were any to remove or
+ * not.
+ */
 IndexBulkDeleteResult *
 topk_vacuum_cleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 {
-	if (info->analyze_only || stats == NULL)
+	if (info->analyze_only)
 		return stats;
-	CountPages(info, stats);
+	topk_pack(info);
+	if (stats != NULL)
+		CountPages(info, stats);
 	return stats;
 }
