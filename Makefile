@@ -19,7 +19,7 @@ TRAIN = bigarray source idsort ids triples stream matrix build \
 	fit_als fit_sgd warm fit train sharded
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
-	pairs everyone topk_all refresh map svg picture
+	pairfiles pairscan pairs everyone topk_all refresh map svg picture
 EVALUATE = holdout roster biases panel ranker judging evaluate \
 	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
