@@ -20,7 +20,7 @@ TRAIN = bigarray source idsort ids triples stream matrix build \
 	sharded_sources sharded_count sharded_half
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
-	pairs everyone topk_all refresh refresh_sides refresh_solve map svg picture
+	pairfiles pairscan pairs everyone topk_all refresh refresh_sides refresh_solve map svg picture
 EVALUATE = holdout roster biases panel ranker judging evaluate \
 	trainwith grid tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \

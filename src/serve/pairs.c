@@ -1,10 +1,12 @@
 /*
  * pairs.c: what all users have rated, read once and kept by chunks of users.
  *
- * One SELECT streams into a receiver, which turns both ids to numbers as
- * training's reader does, and appends eight bytes to the temporary file of the
- * user's chunk. So memory is bounded by the ids, whatever the number of
- * ratings, and a chunk's pairs can be had without the others.
+ * Workers read a plain table between them (pairscan.c). Anything else is read by
+ * one SELECT, which streams into a receiver that turns both ids to numbers as
+ * training's reader does. Either way a pair becomes eight bytes in a temporary
+ * file of the user's chunk (pairfiles.c). So memory is bounded by the ids,
+ * whatever the number of ratings, and a chunk's pairs can be had without the
+ * others.
  *
  * Rejected: ORDER BY user and a merge, since sorting all ratings takes longer
  * than everything else; training's own reader, which keeps the pairs by item
@@ -13,7 +15,6 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "storage/buffile.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -21,6 +22,7 @@
 #include "compat.h"
 #include "model/receive.h"
 #include "serve/pairs.h"
+#include "serve/pairscan.h"
 #include "train/ids.h"
 #include "train/progress.h"
 
@@ -28,25 +30,21 @@
 #define REPORT_EVERY_MS 1000
 #define PAIRS_PER_READ 4096
 
-typedef struct SeenPair
-{
-	uint32		user;			/* within its chunk */
-	uint32		row;
-} SeenPair;
-
 struct SeenPairs
 {
 	uint32		nchunks;
-	BufFile   **file;			/* of a chunk; NULL: no pairs */
-	uint64	   *count;
+	bool		scanned;		/* by workers; else `own` is the writer */
+	PairScan	scan;
+	PairWriter	own;
+	int			nwriters;
+	PairWriter *writer;
 };
 
 typedef struct PairReceiver
 {
 	DestReceiver pub;
 	const SeenPairsSpec *spec;
-	SeenPairs  *pairs;
-	MemoryContext context;		/* of the files */
+	PairWriter *writer;
 	IdDict	   *users;
 	IdDict	   *items;
 	uint32		nbatch;
@@ -56,35 +54,22 @@ typedef struct PairReceiver
 
 /* ---- Receiving ---- */
 
-static void
-AppendPair(PairReceiver *receiver, uint32 user, uint32 item)
-{
-	const SeenPairsSpec *spec = receiver->spec;
-	SeenPairs  *pairs = receiver->pairs;
-	uint32		chunk = user / spec->chunk_users;
-	SeenPair	pair = {user % spec->chunk_users, spec->item_row[item]};
-
-	if (pairs->file[chunk] == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(receiver->context);
-
-		pairs->file[chunk] = BufFileCreateTemp(false);
-		MemoryContextSwitchTo(old);
-	}
-	BufFileWrite(pairs->file[chunk], &pair, sizeof(pair));
-	pairs->count[chunk]++;
-}
-
 /* The codes of known ids are their places, since they were put first. */
 static void
 TakeBatch(PairReceiver *receiver)
 {
-	const uint32 *user = id_dict_take(receiver->users);
-	const uint32 *item = id_dict_take(receiver->items);
+	const SeenPairsSpec *spec = receiver->spec;
+	const uint32 *users = id_dict_take(receiver->users);
+	const uint32 *items = id_dict_take(receiver->items);
+	uint32		user[ID_BATCH];
+	uint32		row[ID_BATCH];
 
 	for (uint32 k = 0; k < receiver->nbatch; k++)
-		if (user[k] < receiver->spec->nusers && item[k] < receiver->spec->nitems)
-			AppendPair(receiver, user[k], item[k]);
+	{
+		user[k] = users[k] < spec->nusers ? users[k] : PAIR_UNKNOWN;
+		row[k] = items[k] < spec->nitems ? spec->item_row[items[k]] : PAIR_UNKNOWN;
+	}
+	pair_writer_put(receiver->writer, user, row, receiver->nbatch);
 	receiver->nbatch = 0;
 }
 
@@ -154,27 +139,20 @@ Statement(const SeenPairsSpec *spec)
 	return sql.data;
 }
 
-SeenPairs *
-seen_pairs_read(const SeenPairsSpec *spec)
+static void
+ReadBySelect(const SeenPairsSpec *spec, PairWriter *writer)
 {
-	SeenPairs  *pairs = palloc0(sizeof(SeenPairs));
 	Oid			type = get_array_type(getBaseType(spec->model->side[MF_USERS].key.type));
 	int			nargs = spec->only_some ? 1 : 0;
 	SPIPlanPtr	plan;
 	PairReceiver receiver = {0};
 
-	pairs->nchunks = spec->nusers / spec->chunk_users + 1;
-	pairs->file = palloc0(mul_size(pairs->nchunks, sizeof(BufFile *)));
-	pairs->count = palloc0(mul_size(pairs->nchunks, sizeof(uint64)));
-
 	receiver_init(&receiver.pub, ReceivePair);
 	receiver.spec = spec;
-	receiver.pairs = pairs;
-	receiver.context = CurrentMemoryContext;
+	receiver.writer = writer;
 	receiver.users = MakeDict(&spec->model->side[MF_USERS].key, spec->users, spec->nusers);
 	receiver.items = MakeDict(&spec->model->side[MF_ITEMS].key, spec->items, spec->nitems);
 	receiver.reported = GetCurrentTimestamp();
-	progress_report("reading ratings");
 
 	plan = SPI_prepare(Statement(spec), nargs, &type);
 	if (plan == NULL)
@@ -183,6 +161,26 @@ seen_pairs_read(const SeenPairsSpec *spec)
 	TakeBatch(&receiver);
 	id_dict_free(receiver.users);
 	id_dict_free(receiver.items);
+}
+
+SeenPairs *
+seen_pairs_read(const SeenPairsSpec *spec)
+{
+	SeenPairs  *pairs = palloc0(sizeof(SeenPairs));
+
+	progress_report("reading ratings");
+	pairs->nchunks = spec->nusers / spec->chunk_users + 1;
+	pairs->scanned = pair_scan_read(spec, pairs->nchunks, &pairs->scan);
+	if (pairs->scanned)
+	{
+		pairs->nwriters = pairs->scan.nwriters;
+		pairs->writer = pairs->scan.writer;
+		return pairs;
+	}
+	pairs->nwriters = 1;
+	pairs->writer = &pairs->own;
+	pair_writer_begin(&pairs->own, pairs->nchunks, spec->chunk_users, NULL, 0, NULL);
+	ReadBySelect(spec, &pairs->own);
 	return pairs;
 }
 
@@ -191,32 +189,36 @@ seen_pairs_read(const SeenPairsSpec *spec)
 uint64
 seen_pairs_count(const SeenPairs *pairs, uint32 chunk)
 {
-	return pairs->count[chunk];
+	uint64		count = 0;
+
+	for (int k = 0; k < pairs->nwriters; k++)
+		count += pairs->writer[k].count[chunk];
+	return count;
 }
 
-/* Calls for every pair of a chunk: counts it, or puts it where it belongs. */
+/* Goes through the pairs of a chunk: counts each, or puts it where it belongs. */
 static void
-ForPairs(SeenPairs *pairs, uint32 chunk, uint64 *offset, uint32 *rows)
+ForPairs(const SeenPairs *pairs, uint32 chunk, uint64 *offset, uint32 *rows)
 {
 	SeenPair	batch[PAIRS_PER_READ];
-	uint64		left = pairs->count[chunk];
 
-	if (left > 0 && BufFileSeek(pairs->file[chunk], 0, 0, SEEK_SET) != 0)
-		elog(ERROR, "could not rewind temporary file");
-	while (left > 0)
+	for (int w = 0; w < pairs->nwriters; w++)
 	{
-		uint32		n = Min(left, PAIRS_PER_READ);
+		PairFile	file;
+		uint32		n;
 
-		CHECK_FOR_INTERRUPTS();
-		BufFileReadExact(pairs->file[chunk], batch, n * sizeof(SeenPair));
-		for (uint32 k = 0; k < n; k++)
+		pair_file_open(&file, &pairs->writer[w], chunk);
+		while ((n = pair_file_read(&file, batch, PAIRS_PER_READ)) > 0)
 		{
+			CHECK_FOR_INTERRUPTS();
 			if (rows == NULL)
-				offset[batch[k].user]++;
+				for (uint32 k = 0; k < n; k++)
+					offset[batch[k].user]++;
 			else
-				rows[--offset[batch[k].user]] = batch[k].row;
+				for (uint32 k = 0; k < n; k++)
+					rows[--offset[batch[k].user]] = batch[k].row;
 		}
-		left -= n;
+		pair_file_close(&file);
 	}
 }
 
@@ -228,17 +230,16 @@ seen_pairs_get(SeenPairs *pairs, uint32 chunk, uint32 n, uint64 *offset, uint32 
 	/* Each user's end, which filling takes down to its start. */
 	for (uint32 k = 1; k < n; k++)
 		offset[k] += offset[k - 1];
-	offset[n] = pairs->count[chunk];
+	offset[n] = seen_pairs_count(pairs, chunk);
 	ForPairs(pairs, chunk, offset, rows);
 }
 
 void
 seen_pairs_free(SeenPairs *pairs)
 {
-	for (uint32 chunk = 0; chunk < pairs->nchunks; chunk++)
-		if (pairs->file[chunk] != NULL)
-			BufFileClose(pairs->file[chunk]);
-	pfree(pairs->file);
-	pfree(pairs->count);
+	if (pairs->scanned)
+		pair_scan_free(&pairs->scan);
+	else
+		pair_writer_free(&pairs->own);
 	pfree(pairs);
 }

@@ -20,12 +20,13 @@ typedef struct SeenPairsSpec
 	uint32		nitems;
 	const uint32 *item_row;		/* of an item: the row to note */
 	uint32		chunk_users;	/* users to a chunk */
+	int			workers;		/* that may help */
 } SeenPairsSpec;
 
 /*
  * Reads them from the table that the model was trained from, as the caller and
  * in the active snapshot, into temporary files; pairs of unknown ids are left
- * out. Within an SPI connection.
+ * out. Within an SPI connection, in the context that is to hold them.
  */
 extern SeenPairs *seen_pairs_read(const SeenPairsSpec *spec);
 

@@ -242,6 +242,7 @@ ReadSeen(Everyone *all)
 		.nitems = all->nitems,
 		.item_row = all->item_row,
 		.chunk_users = all->chunk_users,
+		.workers = all->workers,
 	};
 
 	all->pairs = seen_pairs_read(&spec);

@@ -495,6 +495,14 @@ ChooseKind(const ModelKey *key, const TypeCacheEntry *type)
 	return ID_ORDERED;
 }
 
+bool
+ids_are_values(const ModelKey *key)
+{
+	const TypeCacheEntry *type = lookup_type_cache(key->type, TYPECACHE_BTREE_OPFAMILY);
+
+	return type->typbyval && EqualMeansEqualImage(type, key->collation);
+}
+
 IdDict *
 id_dict_create(const ModelKey *key, MemoryContext context)
 {

@@ -25,6 +25,12 @@ extern IdDict *id_dict_create(const ModelKey *key, MemoryContext context);
 extern void id_dict_put(IdDict *dict, Datum id);
 extern const uint32 *id_dict_take(IdDict *dict);
 
+/*
+ * Are ids of this key passed by value, and equal where the values are? Then
+ * they may be looked up without the functions of their type.
+ */
+extern bool ids_are_values(const ModelKey *key);
+
 /* Bytes held. */
 extern Size id_dict_memory(const IdDict *dict);
 

@@ -30,32 +30,33 @@ $node->start;
 # A model by hand: `factors` is an expression of a generated series i.
 sub make_model
 {
-	my ($model, $users, $items, $d, $factors, $bias) = @_;
+	my ($model, $users, $items, $d, $seen, $factors, $bias) = @_;
 	my $biased = $bias eq '0' ? 'false' : 'true';
 	my $columns = 'bias real NOT NULL, factors real[] NOT NULL, ratings int NOT NULL, rating_sum float8 NOT NULL';
 
 	$node->safe_psql('postgres', qq{
 		CREATE TABLE ${model}_users (user_id int PRIMARY KEY, $columns);
-		INSERT INTO ${model}_users SELECT i, 0, $factors, 5, 5 FROM generate_series(1, $users) i;
+		INSERT INTO ${model}_users SELECT i, 0, $factors, $seen, $seen FROM generate_series(1, $users) i;
 		CREATE TABLE ${model}_items (item_id int PRIMARY KEY, $columns);
 		INSERT INTO ${model}_items SELECT i, $bias, $factors, 1, 1 FROM generate_series(1, $items) i;
 		CREATE TABLE ${model}_seen AS SELECT u AS user_id, 1 + abs(hashint4(u * 31 + n)) % $items AS item_id
-			FROM generate_series(1, $users) u, generate_series(1, 5) n;
+			FROM generate_series(1, $users) u, generate_series(1, $seen) n;
 		INSERT INTO mf_models VALUES ('public', '$model', current_user, false, now(), 'explicit', $biased, $d, 0,
-			-1000, 1000, 'public', '${model}_seen', 'user_id', 'item_id', NULL, $users, $items, 5 * $users, 0, 1, 1,
+			-1000, 1000, 'public', '${model}_seen', 'user_id', 'item_id', NULL, $users, $items, $seen * $users, 0, 1, 1,
 			1, 0, 1, 0, 0, NULL, NULL, 0, 0, 0, now(), current_user);
 		ANALYZE ${model}_users, ${model}_items, ${model}_seen;
 	});
 }
 
+# The table of ratings of the films is large enough for workers to read it.
 $node->safe_psql('postgres', 'CREATE EXTENSION factor');
-make_model('films', 20000, 4000, 32,
+make_model('films', 20000, 4000, 32, 15,
 	'(SELECT array_agg((hashint4(i * 37 + k) / 1e9)::real ORDER BY k) FROM generate_series(1, 32) k)',
 	'hashint4(-i) / 1e9');
 
 # Every item ties for every user here, so that nothing can be passed over and
 # ranking goes on for a minute.
-make_model('zeros', 60000, 30000, 64, q{array_fill(0::real, ARRAY[64])}, '0');
+make_model('zeros', 60000, 30000, 64, 5, q{array_fill(0::real, ARRAY[64])}, '0');
 
 # What the films' best are, in a line; `settings` come before it.
 sub best
@@ -105,9 +106,51 @@ foreach my $workers (0, 2)
 
 	is(best("SET maintenance_work_mem = '1MB'; SET max_parallel_maintenance_workers = $workers"),
 		$expected, "the same in chunks, with $workers workers");
-	like(substr(slurp_file($node->logfile), $offset), qr/temporary file/, 'of which the pairs lie in files');
+	my @files = substr(slurp_file($node->logfile), $offset) =~ /LOG:  temporary file: path "(.*)"/g;
+	cmp_ok(scalar(grep { $workers == 0 || /seen/ } @files), '>', 4, 'of which the pairs lie in files');
 }
 check_clean('in all of these ways');
+
+# Ratings that workers must not read by themselves, or only some of.
+sub same_seen
+{
+	my ($what, $differs) = @_;
+	my $alone = best('SET max_parallel_maintenance_workers = 0');
+
+	is(best('SET max_parallel_maintenance_workers = 2'), $alone, "$what: the same with workers and without");
+	isnt($alone, $expected, "$what: other items are seen") if $differs;
+}
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE more_seen () INHERITS (films_seen);
+	INSERT INTO more_seen SELECT user_id, item FROM mf_topk_all(2, 'films')});
+same_seen('a child of the table', 1);
+$node->safe_psql('postgres', q{
+	DROP TABLE more_seen;
+	ALTER TABLE films_seen RENAME TO films_seen_table;
+	CREATE VIEW films_seen AS SELECT * FROM films_seen_table WHERE user_id % 2 = 0});
+same_seen('a view', 1);
+$node->safe_psql('postgres', q{
+	DROP VIEW films_seen;
+	ALTER TABLE films_seen_table RENAME TO films_seen;
+	ALTER TABLE films_seen ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY third ON films_seen USING (user_id % 3 = 0);
+	CREATE ROLE reader;
+	GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader});
+is( best('SET ROLE reader; SET max_parallel_maintenance_workers = 2'),
+	best('SET ROLE reader; SET max_parallel_maintenance_workers = 0'),
+	'row security: the same with workers and without');
+isnt(best('SET ROLE reader; SET max_parallel_maintenance_workers = 2'), $expected, 'row security: fewer items are seen');
+is(best('SET max_parallel_maintenance_workers = 2'), $expected, 'but not by a superuser');
+$node->safe_psql('postgres', q{
+	ALTER TABLE films_seen DISABLE ROW LEVEL SECURITY;
+	INSERT INTO films_seen SELECT NULL, item_id FROM films_items;
+	INSERT INTO films_seen SELECT user_id, NULL FROM films_users;
+	INSERT INTO films_seen SELECT -1 - user_id, 100000 FROM films_users;
+	DELETE FROM films_seen WHERE user_id IS NULL OR item_id IS NULL AND user_id % 2 = 0;
+	ANALYZE films_seen});
+is(best('SET max_parallel_maintenance_workers = 2'), $expected, 'nulls and unknown ids are nothing');
+check_clean('ratings of all kinds');
 
 # What each user gets is what mf_topk gives.
 is( $node->safe_psql('postgres', q{
