@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -60,6 +61,36 @@ NameOr(FunctionCallInfo fcinfo, int arg, const char *name)
 	return DirectFunctionCall1(namein, CStringGetDatum(name));
 }
 
+/* The type of a column of the table of labels. */
+static Oid
+LabelColumnType(Oid relid, const char *column)
+{
+	AttrNumber	attno = get_attnum(relid, column);
+
+	if (attno == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						column, get_rel_name(relid)),
+				 errhint("label_col is the column with the labels, label_key the one with the ids.")));
+	return get_atttype(relid, attno);
+}
+
+static void
+CheckLabelKey(Oid relid, const char *column, Oid id_type)
+{
+	Oid			type = LabelColumnType(relid, column);
+
+	if (!can_coerce_type(1, &type, &id_type, COERCION_IMPLICIT) &&
+		!can_coerce_type(1, &id_type, &type, COERCION_IMPLICIT))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" is of type %s, but the ids are of type %s",
+						column, get_rel_name(relid), format_type_be(type),
+						format_type_be(id_type)),
+				 errhint("Name the column with the ids as label_key.")));
+}
+
 static void
 FindLabels(FunctionCallInfo fcinfo, const Model *model, MfSide which, LabelSource *labels)
 {
@@ -79,6 +110,8 @@ FindLabels(FunctionCallInfo fcinfo, const Model *model, MfSide which, LabelSourc
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	(void) LabelColumnType(relid, column);
+	CheckLabelKey(relid, key, side->key.type);
 	labels->sql = psprintf("SELECT %s::pg_catalog.text FROM %s WHERE %s %s $1 LIMIT 1",
 						   quote_identifier(pstrdup(column)),
 						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),

@@ -67,6 +67,11 @@ sharded_read_options(FunctionCallInfo fcinfo, Sharded *sharded)
 {
 	LOCAL_FCINFO(train, TRAIN_ARGS);
 
+	for (int arg = ARG_BY_USER; arg <= ARG_BY_ITEM; arg++)
+		if (PG_ARGISNULL(arg))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be null", arg == ARG_BY_USER ? "by_user" : "by_item")));
 	InitFunctionCallInfoData(*train, fcinfo->flinfo, TRAIN_ARGS,
 							 fcinfo->fncollation, NULL, NULL);
 	train->args[ARG_RATINGS] = fcinfo->args[ARG_BY_USER];
@@ -76,10 +81,6 @@ sharded_read_options(FunctionCallInfo fcinfo, Sharded *sharded)
 		train->args[k].isnull = true;
 	options_read(train, &sharded->side[MF_USERS].source, &sharded->options);
 
-	if (PG_ARGISNULL(ARG_BY_ITEM))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("by_item must not be null")));
 	sharded->side[MF_ITEMS].source = sharded->side[MF_USERS].source;
 	sharded->side[MF_ITEMS].source.relid = PG_GETARG_OID(ARG_BY_ITEM);
 	ReadCopies(fcinfo, ARG_USER_COPIES, "user_copies", &sharded->side[MF_USERS]);

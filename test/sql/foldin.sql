@@ -242,6 +242,21 @@ FROM (SELECT user_id, target, min(base) base, min(score) score, min(base) + sum(
 	FROM films_users, (VALUES (3), (30), (199)) t (target), LATERAL mf_explain(user_id, target, 1000, 'clicks') GROUP BY 1, 2) s;
 SELECT count(*), bool_and(contribution <= before IS NOT FALSE), bool_and(rating = (SELECT avg(r.rating)::real FROM ratings r
 	WHERE user_id = 7 AND item_id = item)) FROM (SELECT *, lag(contribution) OVER () before FROM mf_explain(7, 3, 8, 'films')) s;
+-- Some speak against it; items that the model does not know, and rows without a rating, say nothing
+-- and are not there; what was rated since the training counts, as with live.
+BEGIN;
+INSERT INTO ratings VALUES (7, 100000, 5), (7, 100001, 1), (7, 199, NULL), (7, 60, 5), (7, 61, 1), (1002, 100000, 4), (1003, 60, 4.5), (1003, 100000, 1);
+SELECT model, min(contribution) < 0 AS against, max(contribution) > 0 AS in_favour, count(*) FILTER (WHERE e.item >= 100000) AS unknown,
+	count(*) FILTER (WHERE item IN (60, 61)) AS recent, near(sum(contribution) + min(base), min(score), 1e-12) AS adds_up,
+	near(min(score), (SELECT score FROM mf_topk(7, 1, model, false, ARRAY[target], live => true))) AS as_live
+FROM (VALUES ('films', 3), ('clicks', 3), ('films', 60), ('clicks', 60)) m (model, target), mf_explain(7, target, 1000, model) e
+GROUP BY model, target ORDER BY 1, target;
+SELECT item, near(contribution + base, score, 1e-12) AS adds_up FROM mf_explain(1003, 7, 5, 'films');
+SELECT count(*) FROM mf_explain(1002, 7, 5, 'films') UNION ALL SELECT count(*) FROM mf_explain(7, 100000, 5, 'films');
+-- The first n are those that speak for it most
+SELECT (SELECT array_agg(item) FROM mf_explain(7, 3, 4, 'films')) = array_agg(item) FROM
+	(SELECT item FROM mf_explain(7, 3, 1000, 'films') ORDER BY contribution DESC, item LIMIT 4) s;
+ROLLBACK;
 SELECT count(*) FROM mf_explain(7, 3) UNION ALL SELECT count(*) FROM mf_explain(7, 3, 0) UNION ALL SELECT count(*) FROM mf_explain(7, 1000)
 UNION ALL SELECT count(*) FROM mf_explain(1000, 3) UNION ALL SELECT count(*) FROM mf_explain(NULL::int, 3)
 UNION ALL SELECT count(*) FROM mf_explain('7', '3', 4) UNION ALL SELECT count(*) FROM mf_explain(7, 3, 4, 'films')

@@ -106,6 +106,7 @@ SELECT mf_map_svg('stars', n => NULL);
 SELECT mf_map_svg('stars', labels => 'titles', label_col => 'name');
 SELECT mf_map_svg('stars', 'users', labels => 'titles');
 SELECT mf_map_svg('stars', labels => 'titles', label_col => NULL);
+SELECT mf_map_svg('stars', 'users', labels => 'titles', label_key => 'item_id');
 BEGIN READ ONLY;
 SELECT length(mf_map_svg('stars')) > 1000, length(mf_history_svg('stars')) > 1000, (SELECT count(*) FROM mf_map('stars', 'users'));
 COMMIT;

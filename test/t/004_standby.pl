@@ -16,22 +16,53 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'backup', has_streaming => 1);
 $standby->start;
 
+# Everything that only reads; `{}` is a model's name.
 my $questions = q{
 	SELECT u, i, mf_predict(u, i), mf_predict(u, i, 'watched')
 		FROM generate_series(0, 41) u, generate_series(1, 31, 6) i ORDER BY 1, 2;
 	SELECT u, t.* FROM generate_series(1, 40) u, mf_topk(u, 5) t ORDER BY 1, 3 DESC, 2;
-	SELECT * FROM mf_topk(7, 30, 'watched', exclude_seen => false);
-	SELECT * FROM mf_topk(7, 5, live => true, diversity => 0.3);
-	SELECT * FROM mf_topk(99, 5, 'watched', candidates => ARRAY[1, 2, 3, 5, 8]);
-	SELECT * FROM mf_topk_for(ARRAY[3, 5, 8], ARRAY[4, 2, 5]);
-	SELECT * FROM mf_explain(7, 3, 5, 'watched');
+	SELECT count(*) FROM mf_topk(99, 5, 'films', live => false);
 	SELECT user_id, mf_fold_in(item_id, rating) FROM ratings GROUP BY user_id ORDER BY user_id;
-	SELECT * FROM mf_similar_items(3, 10);
-	SELECT * FROM mf_similar_users(3, 10, 'watched');
 	SELECT item_id FROM films_items ORDER BY factors <=> (SELECT factors FROM films_items WHERE item_id = 5) LIMIT 5;
+	SELECT item_id FROM films_items i, (SELECT mf_fold_in(item_id, rating, 'films') v FROM ratings WHERE user_id = 99) f
+		ORDER BY (i.bias || i.factors) <#> (1::real || (v).factors) LIMIT 5;
 	SELECT model, factors, is_default, error FROM mf_models ORDER BY model;
 	SELECT mf_default();
+	SELECT mf_index_check(c.oid::regclass) FROM pg_class c JOIN pg_am a ON a.oid = c.relam
+		WHERE a.amname = 'topk' ORDER BY relname;
+	SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.1))
+		FROM ratings r JOIN films_items i USING (item_id) GROUP BY 1 ORDER BY 1;
+	SELECT r.item_id, mf_solve(u.factors, r.rating, mf_implicit(1, 0.1, 0.5, 0.2, (SELECT count(*) FROM watched_users),
+			(SELECT mf_gramian(factors) FROM watched_users)))
+		FROM ratings r JOIN watched_users u USING (user_id) GROUP BY 1 ORDER BY 1;
+	SELECT r.user_id, mf_solve_error(i.factors, r.rating, mf_implicit())
+		FROM ratings r JOIN watched_items i USING (item_id) GROUP BY 1 ORDER BY 1;
+	SELECT mf_gramian(factors ORDER BY item_id) FROM films_items;
+	SELECT user_id, item_id, mf_holdout(user_id, item_id, 0.1) FROM ratings WHERE user_id < 4 ORDER BY 1, 2;
 };
+my $of_each_model = q{
+	SELECT * FROM mf_topk(7, 30, '{}', exclude_seen => false);
+	SELECT * FROM mf_topk(7, 5, '{}', live => true);
+	SELECT * FROM mf_topk(7, 5, '{}', diversity => 0.3);
+	SELECT * FROM mf_topk(99, 5, '{}', candidates => ARRAY[1, 2, 3, 5, 8]);
+	SELECT * FROM mf_topk(7, 5, '{}', exclude => ARRAY[1, 2, 3, 5, 8], live => true, diversity => 0.5);
+	SELECT * FROM mf_topk_for(ARRAY[3, 5, 8], ARRAY[4, 2, 5], 10, '{}');
+	SELECT * FROM mf_topk_for(ARRAY[3, 5, 8], k => 4, model => '{}', diversity => 0.3);
+	SELECT * FROM mf_explain(7, 3, 5, '{}');
+	SELECT * FROM mf_similar_items(3, 10, '{}');
+	SELECT * FROM mf_similar_users(3, 10, '{}');
+	SELECT * FROM mf_topk_all(4, '{}');
+	SELECT * FROM mf_topk_all(ARRAY[3, 4, 99], 4, '{}', exclude_seen => false);
+	SELECT * FROM mf_map('{}');
+	SELECT * FROM mf_map('{}', 'users');
+	SELECT mf_map_svg('{}', labels => 'titles');
+	SELECT mf_history_svg('{}');
+	SELECT * FROM mf_evaluate('{}', 'test', k => 5, baselines => true);
+};
+foreach my $model (qw(films watched))
+{
+	$questions .= $of_each_model =~ s/\{\}/$model/gr;
+}
 
 sub check_same_answers
 {
@@ -39,8 +70,10 @@ sub check_same_answers
 
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
 	my $expected = $primary->safe_psql('postgres', $questions);
-	cmp_ok(length $expected, '>', 4000, "$what: the primary answers");
+	cmp_ok(length $expected, '>', 50000, "$what: the primary answers");
 	is($standby->safe_psql('postgres', $questions), $expected, "$what: the standby answers alike");
+	is($primary->safe_psql('postgres', "BEGIN READ ONLY; $questions COMMIT;"),
+		$expected, "$what: and the primary in a read-only transaction");
 	return $expected;
 }
 
@@ -53,6 +86,8 @@ $primary->safe_psql(
 	SELECT mf_train('ratings', model => 'films', factors => 6, verbose => false);
 	SELECT mf_train('ratings', model => 'watched', feedback => 'implicit', factors => 4, verbose => false);
 	INSERT INTO ratings VALUES (99, 10, 4), (99, 11, 1);
+	CREATE TABLE titles AS SELECT item_id, 'Film ' || item_id AS title FROM films_items;
+	CREATE TABLE test AS SELECT user_id, item_id + 1 AS item_id, rating FROM ratings WHERE (user_id + item_id) % 3 = 2;
 });
 my $first = check_same_answers('trained');
 
@@ -65,18 +100,31 @@ $primary->safe_psql(
 });
 isnt(check_same_answers('retrained'), $first, 'the answers are new');
 
-my ($status, $out, $err);
+# What writes says so, each in its own name, there and in a read-only transaction.
 foreach my $call (
-	q{mf_train('ratings', model => 'films')},
-	q{mf_train('ratings', model => 'new')},
-	q{mf_drop('films')},
-	q{mf_default('films')})
+	q{SELECT mf_train('ratings', model => 'films')},
+	q{SELECT mf_train('ratings', model => 'new')},
+	q{SELECT mf_train_with('ratings', '{"factors": 3}', model => 'films')},
+	q{SELECT mf_train_sharded('ratings', 'ratings', ARRAY['ratings'::regclass], ARRAY['ratings'::regclass], model => 'films')},
+	q{SELECT mf_refresh('films')},
+	q{SELECT mf_refresh('films', users => ARRAY[7])},
+	q{SELECT mf_retrain('films')},
+	q{SELECT mf_drop('films')},
+	q{SELECT mf_default('films')},
+	q{CALL mf_tune('ratings', '{"factors": [2, 3]}')})
 {
-	my ($function) = $call =~ /^(\w+)/;
-	($status, $out, $err) = $standby->psql('postgres', "SELECT $call");
+	my ($function) = $call =~ /(mf_\w+)/;
+	my ($status, $out, $err) = $standby->psql('postgres', $call);
+
+	# mf_train_with() is mf_train(), with options as JSON.
+	$function = 'mf_train' if $function eq 'mf_train_with';
 	like($err, qr/ERROR:  cannot execute $function\(\) during recovery/,
 		"$call: refused on the standby");
+	($status, $out, $err) = $primary->psql('postgres', "SET default_transaction_read_only = on; $call");
+	like($err, qr/ERROR:  cannot execute $function\(\) in a read-only transaction/,
+		"$call: refused in a read-only transaction");
 }
+is(check_same_answers('refused'), check_same_answers('still'), 'and nothing has changed');
 
 # The primary is lost: the standby trains on.
 $primary->stop('immediate');
