@@ -19,16 +19,6 @@
  * with the samples, never with users and items. A batch ends with its block; one
  * of everything goes on over all blocks, and sgd_step_rows() ends it.
  *
- * Negatives are drawn from the block's group of items, which keeps their rows
- * private to the block. Since the groups are dealt out anew each epoch, any two
- * items meet. Uniform draws are uniform over the group. Popular draws take the
- * item of a random pair of the block: over all blocks, item j is then drawn in
- * proportion to n_j, since a block draws as often as it has pairs. A drawn item
- * that the user has is drawn again, TRIES times at most. Whether the user has it
- * is looked up among the row's entries in the block; but first in a filter of
- * one bit for each pair of the block (Bloom 1970), which says no at once for nine
- * draws of ten and spares them a search that no processor can predict.
- *
  * Rows are prefetched: a chunk of samples is drawn before its first is run. A
  * sample with one negative, BPR's usual case, moves its three rows in one pass
  * (SgdTriple), with the same result to the bit as one row after the other.
@@ -39,67 +29,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "numerics/sgd.h"
-#include "numerics/sgd_kernel.h"
-
-/* Samples drawn ahead. */
-#define CHUNK 16
-
-/* Draws of a negative before the sample goes without. */
-#define TRIES 8
+#include "numerics/sgd_internal.h"
 
 /* Multiply-adds between two polls: about 10 ms. */
 #define POLL_WORK 4000000
 
 /* In SgdSide.touched: the flag, beside the count of a batch's pairs. */
 #define TOUCHED UINT32_C(0x80000000)
-
-struct SgdWorkspace
-{
-	AlsSpec		spec;
-	SgdSpec		sgd;
-	const SgdKernel *kernel;
-	size_t		d;				/* padded */
-	uint64_t	work;
-	float	   *pull;			/* d: the gradient of p, but for its penalty */
-	float	   *push;			/* d: that of q, with alpha0 > 0 */
-	float	   *score;			/* 1 + negatives */
-	float	   *slope;			/* 1 + negatives: the derivatives g */
-	uint32_t   *item;			/* CHUNK * (1 + negatives) */
-	float	   *gramian[2];		/* d x d, with alpha0 > 0 */
-};
-
-/* How far rows move, from the schedule. */
-typedef struct Pace
-{
-	OptimizerRates rates;
-	OptimizerStep step;			/* every row's; with adam each has its own */
-} Pace;
-
-/* What sgd_run_block() was called with, and where it is. */
-typedef struct Run
-{
-	SgdWorkspace *ws;
-	SgdSide    *side;			/* users, items */
-	const SgdBlock *block;
-	uint32_t	nsamples;
-	uint32_t	batch;			/* the batch's first sample ... */
-	uint32_t	batch_end;
-	Pace		pace;
-	uint64_t	filter_mask;	/* bits of the filter, less one */
-	SgdSums    *sums;
-	NumericsPoll poll;
-	void	   *arg;
-} Run;
-
-/* One sample, its items drawn. */
-typedef struct Drawn
-{
-	uint32_t	user;
-	const Rating *entry;
-	int			n;				/* negatives */
-	uint32_t   *item;			/* the observed one, then the negatives */
-} Drawn;
 
 /* ---- Workspace ---- */
 
@@ -129,7 +65,7 @@ LayOut(SgdWorkspace *ws, char *memory, const AlsSpec *spec, const SgdSpec *sgd)
 	ws->push = Carve(memory, &used, d * sizeof(float));
 	ws->score = Carve(memory, &used, items * sizeof(float));
 	ws->slope = Carve(memory, &used, items * sizeof(float));
-	ws->item = Carve(memory, &used, CHUNK * items * sizeof(uint32_t));
+	ws->item = Carve(memory, &used, SGD_CHUNK * items * sizeof(uint32_t));
 	for (int which = 0; which < 2; which++)
 		ws->gramian[which] = Carve(memory, &used, square * sizeof(float));
 	return used;
@@ -224,21 +160,15 @@ sgd_penalty(const AlsSpec *spec, const SgdSide *side, const uint64_t *offset,
 	return sum;
 }
 
-static inline float *
-Row(const SgdWorkspace *ws, float *rows, size_t row)
-{
-	return rows + row * ws->d;
-}
-
 /* Where an optimizer keeps its state of a row; NULL if it has none. */
 static inline float *
 State(const SgdWorkspace *ws, const SgdSide *side, int which, size_t row)
 {
-	return side->state[which] != NULL ? Row(ws, side->state[which], row) : NULL;
+	return side->state[which] != NULL ? sgd_row(ws, side->state[which], row) : NULL;
 }
 
 static void
-SetPace(const SgdSpec *sgd, double progress, bool still, Pace *pace)
+SetPace(const SgdSpec *sgd, double progress, bool still, SgdPace *pace)
 {
 	optimizer_rates(sgd->optimizer, sgd->schedule, sgd->learning_rate,
 					sgd->weight_decay, progress, &pace->rates);
@@ -250,7 +180,7 @@ SetPace(const SgdSpec *sgd, double progress, bool still, Pace *pace)
 
 /* The step of a row; `own` is room for it. */
 static inline const OptimizerStep *
-StepOf(const SgdWorkspace *ws, const SgdSide *side, const Pace *pace, size_t row,
+StepOf(const SgdWorkspace *ws, const SgdSide *side, const SgdPace *pace, size_t row,
 	   OptimizerStep *own)
 {
 	if (ws->sgd.optimizer != OPTIMIZER_ADAM)
@@ -271,13 +201,13 @@ MoveBias(const SgdWorkspace *ws, const SgdSide *side, const OptimizerStep *step,
 
 /* Moves a row by the gradient g y + r x, and its bias by another. */
 static inline void
-MoveRow(const SgdWorkspace *ws, const SgdSide *side, const Pace *pace,
+MoveRow(const SgdWorkspace *ws, const SgdSide *side, const SgdPace *pace,
 		size_t row, float g, const float *y, float r, float bias_gradient)
 {
 	OptimizerStep own;
 	const OptimizerStep *step = StepOf(ws, side, pace, row, &own);
 
-	ws->kernel->move[ws->sgd.optimizer] (step, g, y, r, Row(ws, side->factors, row),
+	ws->kernel->move[ws->sgd.optimizer] (step, g, y, r, sgd_row(ws, side->factors, row),
 										 State(ws, side, 0, row), State(ws, side, 1, row),
 										 ws->d);
 	MoveBias(ws, side, step, row, bias_gradient);
@@ -288,7 +218,7 @@ static void
 AddAllPairs(SgdWorkspace *ws, const SgdSide side[2], int which, size_t row,
 			float pairs, float *y)
 {
-	const float *x = Row(ws, side[which].factors, row);
+	const float *x = sgd_row(ws, side[which].factors, row);
 	const float *gramian = ws->gramian[1 - which];
 	float		factor = (float) (2 * ws->spec.alpha0) * side[which].share[row] * pairs;
 
@@ -308,187 +238,26 @@ CountWork(SgdWorkspace *ws, uint64_t work, NumericsPoll poll, void *arg)
 	}
 }
 
-/* ---- Drawing ---- */
-
-size_t
-sgd_filter_words(uint32_t samples)
-{
-	size_t		words = 1;
-
-	while (words * 8 < samples)
-		words *= 2;
-	return words;
-}
-
-/* The filter's bit of a pair. */
-static inline uint64_t
-FilterBit(const Run *run, uint32_t row, uint32_t item)
-{
-	uint64_t	bits = row * UINT64_C(0x9e3779b97f4a7c15) + item * UINT64_C(0xd6e8feb86659fd93);
-
-	return (bits >> 32) & run->filter_mask;
-}
-
-/* The samples in random order, and the filter of their pairs. */
-static void
-Shuffle(const Run *run)
-{
-	const SgdBlock *block = run->block;
-	SgdSample  *samples = block->samples;
-	uint64_t	key = sampling_key(block->key, 0);
-	uint32_t	n = 0;
-
-	memset(block->filter, 0, sgd_filter_words(run->nsamples) * sizeof(uint64_t));
-	for (uint32_t row = 0; row < block->nrows; row++)
-		for (uint32_t entry = block->offset[row]; entry < block->offset[row + 1]; entry++)
-		{
-			/* Inside out: each goes to a random place among those so far. */
-			uint32_t	place = sampling_below(key, n, n + 1);
-			uint64_t	bit = FilterBit(run, row, block->entries[entry].index);
-
-			block->filter[bit / 64] |= UINT64_C(1) << (bit % 64);
-			samples[n] = samples[place];
-			samples[place].row = row;
-			samples[place].entry = entry;
-			n++;
-			if ((n & 0xffff) == 0 && run->poll != NULL)
-				run->poll(run->arg);
-		}
-}
-
-/* Has the row of the block an entry for the item? */
-static inline bool
-Observed(const Run *run, uint32_t row, uint32_t item)
-{
-	const SgdBlock *block = run->block;
-	uint64_t	bit = FilterBit(run, row, item);
-	uint32_t	from = block->offset[row];
-	uint32_t	to = block->offset[row + 1];
-
-	if ((block->filter[bit / 64] >> (bit % 64) & 1) == 0)
-		return false;
-	while (from < to)
-	{
-		uint32_t	middle = from + (to - from) / 2;
-
-		if (block->entries[middle].index < item)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from < block->offset[row + 1] && block->entries[from].index == item;
-}
-
-/* The item that an attempt at negative k of a sample draws. */
-static inline uint32_t
-Candidate(const Run *run, uint64_t key, uint32_t number, int k, int attempt)
-{
-	const SgdBlock *block = run->block;
-	const SgdSpec *sgd = &run->ws->sgd;
-	uint64_t	count = ((uint64_t) number * sgd->negatives + k) * TRIES + attempt;
-	uint32_t	size;
-	uint32_t	other;
-
-	switch (sgd->negative_kind)
-	{
-		case NEGATIVES_UNIFORM:
-			return block->members[sampling_below(key, count, block->nmembers)];
-		case NEGATIVES_POPULARITY:
-			return block->entries[sampling_below(key, count, run->nsamples)].index;
-		case NEGATIVES_IN_BATCH:
-			break;
-	}
-	size = run->batch_end - run->batch;
-	other = (number - run->batch + 1 + k) % size + run->batch;
-	return block->entries[block->samples[other].entry].index;
-}
-
-/* Negative k of the sample, after a first candidate; false: there is none. */
-static inline bool
-FindNegative(const Run *run, uint64_t key, uint32_t number, int k, uint32_t *item)
-{
-	const SgdSpec *sgd = &run->ws->sgd;
-	uint32_t	row = run->block->samples[number].row;
-	int			tries = sgd->negative_kind == NEGATIVES_IN_BATCH ? 1 : TRIES;
-
-	for (int attempt = 1; !sgd->observed_negatives && Observed(run, row, *item); attempt++)
-	{
-		if (attempt == tries)
-			return false;
-		*item = Candidate(run, key, number, k, attempt);
-	}
-	return true;
-}
-
-/*
- * Draws the negatives of n samples and prefetches all of their rows: in three
- * loops, so that the misses of many samples are under way at the same time.
- */
-static void
-DrawChunk(const Run *run, uint64_t key, uint32_t start, uint32_t n, Drawn *drawn)
-{
-	SgdWorkspace *ws = run->ws;
-	const SgdBlock *block = run->block;
-	int			wanted = ws->sgd.negatives;
-
-	if (ws->sgd.negative_kind == NEGATIVES_IN_BATCH &&
-		(uint32_t) wanted >= run->batch_end - run->batch)
-		wanted = (int) (run->batch_end - run->batch) - 1;
-
-	for (uint32_t c = 0; c < n; c++)
-	{
-		SgdSample	sample = block->samples[start + c];
-		uint32_t   *item = ws->item + c * (1 + (size_t) ws->sgd.negatives);
-
-		drawn[c].user = (uint32_t) block->first + sample.row;
-		drawn[c].entry = &block->entries[sample.entry];
-		drawn[c].item = item;
-		item[0] = drawn[c].entry->index;
-		for (int k = 0; k < wanted; k++)
-			item[k + 1] = Candidate(run, key, start + c, k, 0);
-	}
-	for (uint32_t c = 0; c < n; c++)
-	{
-		uint32_t   *item = drawn[c].item;
-		int			found = 0;
-
-		for (int k = 0; k < wanted; k++)
-		{
-			item[found + 1] = item[k + 1];
-			if (FindNegative(run, key, start + c, k, &item[found + 1]))
-				found++;
-		}
-		drawn[c].n = found;
-	}
-	for (uint32_t c = 0; c < n; c++)
-		for (size_t k = 0; k < ws->d; k += 16)
-		{
-			__builtin_prefetch(Row(ws, run->side[0].factors, drawn[c].user) + k, 1);
-			for (int i = 0; i <= drawn[c].n; i++)
-				__builtin_prefetch(Row(ws, run->side[1].factors, drawn[c].item[i]) + k, 1);
-		}
-}
-
 /* ---- A sample ---- */
 
 /* The scores of a sample's items, its loss, and the derivatives in ws->slope. */
 static void
-Evaluate(const Run *run, const Drawn *drawn)
+Evaluate(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	const AlsSpec *spec = &ws->spec;
-	const float *p = Row(ws, run->side[0].factors, drawn->user);
+	const float *p = sgd_row(ws, run->side[0].factors, drawn->user);
 	double		weight = 1;
 	double		target = spec->implicit ? 1 : drawn->entry->value;
 
 	if (ws->sgd.weighted)
 		weight = spec->alpha * drawn->entry->value;
 	if (drawn->n == 1)
-		ws->kernel->dots(p, Row(ws, run->side[1].factors, drawn->item[0]),
-						 Row(ws, run->side[1].factors, drawn->item[1]), ws->d, ws->score);
+		ws->kernel->dots(p, sgd_row(ws, run->side[1].factors, drawn->item[0]),
+						 sgd_row(ws, run->side[1].factors, drawn->item[1]), ws->d, ws->score);
 	else
 		for (int k = 0; k <= drawn->n; k++)
-			ws->score[k] = ws->kernel->dot(p, Row(ws, run->side[1].factors, drawn->item[k]),
+			ws->score[k] = ws->kernel->dot(p, sgd_row(ws, run->side[1].factors, drawn->item[k]),
 										   ws->d);
 	for (int k = 0; k <= drawn->n; k++)
 		ws->score[k] += (float) spec->mean +
@@ -500,16 +269,16 @@ Evaluate(const Run *run, const Drawn *drawn)
 
 /* ws->pull = sum_k slope_k q_k; returns the derivative by the user's bias. */
 static float
-Pull(const Run *run, const Drawn *drawn)
+Pull(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	float		sum = ws->slope[0];
 
-	ws->kernel->set(ws->slope[0], Row(ws, run->side[1].factors, drawn->item[0]),
+	ws->kernel->set(ws->slope[0], sgd_row(ws, run->side[1].factors, drawn->item[0]),
 					ws->pull, ws->d);
 	for (int k = 1; k <= drawn->n; k++)
 	{
-		ws->kernel->add(ws->slope[k], Row(ws, run->side[1].factors, drawn->item[k]),
+		ws->kernel->add(ws->slope[k], sgd_row(ws, run->side[1].factors, drawn->item[k]),
 						ws->pull, ws->d);
 		sum += ws->slope[k];
 	}
@@ -520,7 +289,7 @@ static inline void
 SetRow(const SgdWorkspace *ws, const SgdSide *side, size_t row,
 	   const OptimizerStep *step, float penalty, SgdRow *moved)
 {
-	moved->x = Row(ws, side->factors, row);
+	moved->x = sgd_row(ws, side->factors, row);
 	moved->state[0] = State(ws, side, 0, row);
 	moved->state[1] = State(ws, side, 1, row);
 	moved->step = step;
@@ -529,7 +298,7 @@ SetRow(const SgdWorkspace *ws, const SgdSide *side, size_t row,
 
 /* Moves the three rows of a sample with one negative at once. */
 static void
-MoveTriple(const Run *run, const Drawn *drawn)
+MoveTriple(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	SgdSide    *users = &run->side[0];
@@ -559,14 +328,14 @@ MoveTriple(const Run *run, const Drawn *drawn)
 
 /* Moves the sample's rows, one after the other. */
 static void
-MoveSample(const Run *run, const Drawn *drawn)
+MoveSample(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	SgdSide    *users = &run->side[0];
 	SgdSide    *items = &run->side[1];
 	uint32_t	u = drawn->user;
 	uint32_t	i = drawn->item[0];
-	const float *p = Row(ws, users->factors, u);
+	const float *p = sgd_row(ws, users->factors, u);
 	float		bias_pull = Pull(run, drawn);
 	const float *push = p;
 	float		slope = ws->slope[0];
@@ -589,22 +358,22 @@ MoveSample(const Run *run, const Drawn *drawn)
 
 /* Adds the sample's gradients to those of the batch. */
 static void
-GatherSample(const Run *run, const Drawn *drawn)
+GatherSample(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	SgdSide    *users = &run->side[0];
 	SgdSide    *items = &run->side[1];
 	uint32_t	u = drawn->user;
-	const float *p = Row(ws, users->factors, u);
-	float	   *gradient = Row(ws, users->gradient, u);
+	const float *p = sgd_row(ws, users->factors, u);
+	float	   *gradient = sgd_row(ws, users->gradient, u);
 
 	users->touched[u] = (users->touched[u] + 1) | TOUCHED;
 	for (int k = 0; k <= drawn->n; k++)
 	{
 		uint32_t	item = drawn->item[k];
 
-		ws->kernel->add(ws->slope[k], Row(ws, items->factors, item), gradient, ws->d);
-		ws->kernel->add(ws->slope[k], p, Row(ws, items->gradient, item), ws->d);
+		ws->kernel->add(ws->slope[k], sgd_row(ws, items->factors, item), gradient, ws->d);
+		ws->kernel->add(ws->slope[k], p, sgd_row(ws, items->gradient, item), ws->d);
 		users->bias_gradient[u] += ws->slope[k];
 		items->bias_gradient[item] += ws->slope[k];
 		items->touched[item] = (items->touched[item] + (k == 0 ? 1 : 0)) | TOUCHED;
@@ -616,11 +385,11 @@ GatherSample(const Run *run, const Drawn *drawn)
 /* Moves a row by the mean of the gradients that a batch left it, if any. */
 static void
 StepRow(SgdWorkspace *ws, SgdSide side[2], int which, size_t row,
-		const Pace *pace, float scale)
+		const SgdPace *pace, float scale)
 {
 	SgdSide    *self = &side[which];
 	float		pairs = (float) (self->touched[row] & ~TOUCHED);
-	float	   *gradient = Row(ws, self->gradient, row);
+	float	   *gradient = sgd_row(ws, self->gradient, row);
 
 	if (self->touched[row] == 0)
 		return;
@@ -638,7 +407,7 @@ void
 sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t to,
 			  double samples, double progress, bool still, NumericsPoll poll, void *arg)
 {
-	Pace		pace;
+	SgdPace		pace;
 	uint64_t	work = ws->d * (ws->spec.alpha0 > 0 ? ws->d : 8);
 
 	SetPace(&ws->sgd, progress, still, &pace);
@@ -654,17 +423,17 @@ sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t 
  * which is cheaper than a list of what they touched.
  */
 static void
-StepBatch(const Run *run, uint64_t key)
+StepBatch(const SgdRun *run, uint64_t key)
 {
 	SgdWorkspace *ws = run->ws;
 	float		scale = 1 / (float) (run->batch_end - run->batch);
-	Drawn		drawn[CHUNK];
+	SgdDrawn		drawn[SGD_CHUNK];
 
-	for (uint32_t start = run->batch; start < run->batch_end; start += CHUNK)
+	for (uint32_t start = run->batch; start < run->batch_end; start += SGD_CHUNK)
 	{
-		uint32_t	n = run->batch_end - start < CHUNK ? run->batch_end - start : CHUNK;
+		uint32_t	n = run->batch_end - start < SGD_CHUNK ? run->batch_end - start : SGD_CHUNK;
 
-		DrawChunk(run, key, start, n, drawn);
+		sgd_draw(run, key, start, n, drawn);
 		for (uint32_t c = 0; c < n; c++)
 		{
 			StepRow(ws, run->side, 0, drawn[c].user, &run->pace, scale);
@@ -678,18 +447,18 @@ StepBatch(const Run *run, uint64_t key)
 
 /* Runs the samples of the batch, a chunk at a time. */
 static void
-RunBatch(const Run *run, uint64_t key)
+RunBatch(const SgdRun *run, uint64_t key)
 {
 	SgdWorkspace *ws = run->ws;
 	bool		direct = ws->sgd.batch_size == 1;
 	bool		plain = ws->spec.alpha0 == 0;
-	Drawn		drawn[CHUNK];
+	SgdDrawn		drawn[SGD_CHUNK];
 
-	for (uint32_t start = run->batch; start < run->batch_end; start += CHUNK)
+	for (uint32_t start = run->batch; start < run->batch_end; start += SGD_CHUNK)
 	{
-		uint32_t	n = run->batch_end - start < CHUNK ? run->batch_end - start : CHUNK;
+		uint32_t	n = run->batch_end - start < SGD_CHUNK ? run->batch_end - start : SGD_CHUNK;
 
-		DrawChunk(run, key, start, n, drawn);
+		sgd_draw(run, key, start, n, drawn);
 		for (uint32_t k = 0; k < n; k++)
 		{
 			Evaluate(run, &drawn[k]);
@@ -710,7 +479,7 @@ sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
 			  SgdSums *sums, NumericsPoll poll, void *arg)
 {
 	const SgdSpec *sgd = &ws->sgd;
-	Run			run = {
+	SgdRun			run = {
 		.ws = ws,
 		.side = side,
 		.block = block,
@@ -723,11 +492,10 @@ sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
 
 	/* Rates change with the batch; of single samples, with the chunk. */
 	uint32_t	size = sgd->batch_size == 0 ? run.nsamples :
-		sgd->batch_size == 1 ? CHUNK : sgd->batch_size;
+		sgd->batch_size == 1 ? SGD_CHUNK : sgd->batch_size;
 
 	memset(sums, 0, sizeof(*sums));
-	run.filter_mask = sgd_filter_words(run.nsamples) * 64 - 1;
-	Shuffle(&run);
+	sgd_shuffle(&run);
 	for (run.batch = 0; run.batch < run.nsamples; run.batch = run.batch_end)
 	{
 		double		done = (double) run.batch / run.nsamples;

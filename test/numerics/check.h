@@ -74,6 +74,7 @@ extern void test_foldin(void);
 extern void test_screen(void);
 extern void test_topall(void);
 extern void test_normal(void);
+extern void test_losses(void);
 extern void test_sgd(void);
 
 #endif							/* CHECK_H */
