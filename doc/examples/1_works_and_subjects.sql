@@ -6,13 +6,16 @@
 --   psql -v data=test/data -v pictures=/tmp -f doc/examples/1_works_and_subjects.sql
 --
 -- data: the folder of debian-tags.csv; pictures: where the SVG files go.
--- Everything is made in a schema of its own, and made anew in each run.
+-- Everything is made in a schema of its own, works.
 \set ON_ERROR_STOP on
 \set QUIET on
 \if :{?data} \else \set data test/data \endif
 \if :{?pictures} \else \set pictures . \endif
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
+
+-- What an earlier run has made goes: its models, and then the rest.
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'works' \gset
 DROP SCHEMA IF EXISTS works CASCADE;
 CREATE SCHEMA works;
 SET search_path = works, public;

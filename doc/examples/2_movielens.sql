@@ -4,13 +4,16 @@
 --
 -- data: the folder of ratings.csv and movies.csv, from
 -- https://grouplens.org/datasets/movielens/latest/; pictures: where the SVG files
--- go. Everything is made in a schema of its own, and made anew in each run.
+-- go. Everything is made in a schema of its own, movielens.
 \set ON_ERROR_STOP on
 \set QUIET on
 \if :{?data} \else \set data . \endif
 \if :{?pictures} \else \set pictures . \endif
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
+
+-- What an earlier run has made goes: its models, and then the rest.
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'movielens' \gset
 DROP SCHEMA IF EXISTS movielens CASCADE;
 CREATE SCHEMA movielens;
 SET search_path = movielens, public;

@@ -4,7 +4,7 @@
 --   psql -v data=folder/of/ml-latest-small -v pictures=/tmp -f doc/examples/3_two_towers.sql
 --
 -- data: the folder of ratings.csv; pictures: where the SVG files go; seed: of the
--- training. Everything is made in a schema of its own, and made anew in each run.
+-- training. Everything is made in a schema of its own, towers.
 \set ON_ERROR_STOP on
 \set QUIET on
 \if :{?data} \else \set data . \endif
@@ -12,6 +12,9 @@
 \if :{?seed} \else \set seed 1 \endif
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
+
+-- What an earlier run has made goes: its models, and then the rest.
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'towers' \gset
 DROP SCHEMA IF EXISTS towers CASCADE;
 CREATE SCHEMA towers;
 SET search_path = towers, public;
@@ -47,7 +50,7 @@ ANALYZE;
 -- Two towers: 16 factors, 10 negatives a positive, logistic loss, 30 epochs. The
 -- weight of a pair is alpha times "liked", so a film that was seen and not liked
 -- weighs nothing, yet stays in the catalogue and out of the user's list.
-\set towers '{"loss": "logistic", "factors": 16, "negatives": 10, "iterations": 30, "alpha": 1, "bias": [true, false], "learning_rate": [0.1, 0.2], "regularization": [0.02, 0.03]}'
+\set towers '{"loss": "logistic", "factors": 16, "negatives": 10, "iterations": 30, "alpha": 1, "bias": true, "learning_rate": [0.1, 0.2], "regularization": [0.02, 0.03]}'
 CALL mf_tune('choosing', :'towers', 'user_id', 'movie_id', 'liked', metric => 'ndcg', test => 'validation', relevant => 1,
              results => 'towers_trials', verbose => false) \gset towers_
 SELECT model, users, items, ratings, iterations
@@ -56,7 +59,7 @@ FROM mf_train_with('training', :'towers_best'::jsonb || jsonb_build_object('seed
 
 -- The same vectors by the pairwise loss (BPR): a liked film is to be before a drawn
 -- one, whatever their scores are.
-\set pairwise '{"loss": "bpr", "factors": 32, "iterations": 40, "alpha": 1, "learning_rate": [0.1, 0.2], "gravity": [1, 3]}'
+\set pairwise '{"loss": "bpr", "factors": 32, "iterations": 40, "alpha": 1, "learning_rate": 0.2, "gravity": [0, 1, 3]}'
 CALL mf_tune('choosing', :'pairwise', 'user_id', 'movie_id', 'liked', metric => 'ndcg', test => 'validation', relevant => 1,
              results => 'pairwise_trials', verbose => false) \gset pairwise_
 SELECT model, users, items, ratings, iterations

@@ -4,8 +4,7 @@
 --   psql -v data=folder/of/ml-latest-small -v pictures=/tmp -f doc/examples/4_rating_model.sql
 --
 -- data: the folder of ratings.csv and movies.csv; pictures: where the SVG files go;
--- seed: of the split. Everything is made in a schema of its own, and made anew in
--- each run.
+-- seed: of the split. Everything is made in a schema of its own, stars.
 \set ON_ERROR_STOP on
 \set QUIET on
 \if :{?data} \else \set data . \endif
@@ -13,6 +12,9 @@
 \if :{?seed} \else \set seed 1 \endif
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
+
+-- What an earlier run has made goes: its models, and then the rest.
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'stars' \gset
 DROP SCHEMA IF EXISTS stars CASCADE;
 CREATE SCHEMA stars;
 SET search_path = stars, public;
@@ -45,13 +47,13 @@ SELECT model FROM mf_train_with('training', :'alone_best'::jsonb || '{"verbose":
 
 -- The network: at most 10 epochs, stopped after 2 without a better loss on a
 -- twentieth that is held out, and the best epoch kept.
-\set network '{"factors": 16, "optimizer": "adam", "batch_size": 64, "iterations": 10, "holdout": 0.05, "patience": 2, "init_std": [0.02, 0.05], "rating_range": ["[0,1]", "[-0.1,1.1]"], "bias_regularization": [1, 2]}'
+\set network '{"factors": 16, "optimizer": "adam", "batch_size": 64, "iterations": 10, "holdout": 0.05, "patience": 2, "init_std": 0.02, "rating_range": ["[0,1]", "[-0.1,1.1]"], "bias_regularization": [1, 2]}'
 CALL mf_tune('training', :'network', 'user_id', 'movie_id', results => 'network_trials', verbose => false) \gset network_
 SELECT model FROM mf_train_with('training', :'network_best'::jsonb || '{"verbose": false}', 'user_id', 'movie_id',
                                 model => 'network') \gset
 
 -- Alternating least squares, tuned the same way.
-\set squares '{"factors": [32, 64], "regularization": [0.25, 0.3, 0.35], "bias_regularization": [2, 3]}'
+\set squares '{"factors": 64, "regularization": [0.25, 0.3, 0.35], "bias_regularization": [2, 3]}'
 CALL mf_tune('training', :'squares', 'user_id', 'movie_id', results => 'squares_trials', verbose => false) \gset squares_
 SELECT model FROM mf_train_with('training', :'squares_best'::jsonb || '{"verbose": false}', 'user_id', 'movie_id',
                                 model => 'films') \gset
