@@ -5,14 +5,14 @@
  * First the index itself: the meta page, the chain of the directory, each
  * entry's page being what the entry says, each code's norm within its page's
  * range and bucket.  Every entry is entered into a Bloom filter with its TID and
- * its whole code, except for those that scans pass over as dead.  Then the table: every row that was visible before must be in
- * the filter, coded anew; so the filter's rare false positives can hide a
- * fault, but nothing sound is ever reported.  Memory stays within
- * maintenance_work_mem.
+ * its whole code, except for those that scans pass over as dead.  Then the
+ * table: every row that was visible before must be in the filter, coded anew; so
+ * the filter's rare false positives can hide a fault, but nothing sound is ever
+ * reported.  Memory stays within maintenance_work_mem.
  *
  * It locks out nobody and runs on a standby: the directory changes only under
  * the meta page's exclusive lock, so each entry is compared with its page under
- * the shared one.  Only the owner may call it, because the faults it reports
+ * the shared one, and if vacuum replaces all of it, the check begins again.  Only the owner may call it, because the faults it reports
  * speak of the table's contents.
  */
 #include "postgres.h"
@@ -228,10 +228,12 @@ CheckIndex(CheckState *state)
 {
 	Buffer		buffer = topk_read(state->index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
+	BlockNumber blocks;
 	BlockNumber block;
 
 	CheckMeta(state, meta);
 	block = meta->first_directory;
+	blocks = Min(meta->blocks, state->blocks);
 	UnlockReleaseBuffer(buffer);
 
 	memset(state->seen, 0, state->blocks / 8 + 1);
@@ -249,6 +251,9 @@ CheckIndex(CheckState *state)
 			return false;
 		block = next;
 	}
+	for (block = TOPK_META_BLOCK + 1; block < blocks; block++)
+		if (!(state->seen[block / 8] & (1 << block % 8)))
+			CORRUPTED(state, "The directory does not lead to block %u.", block);
 	return true;
 }
 

@@ -11,6 +11,9 @@
  * A page that a build wrote has the range of the norms it was written with; on
  * being opened its range becomes the bucket's, so that inserts need not touch
  * the directory.
+ *
+ * Entries of the directory change in place, and are never removed; only pack.c
+ * replaces all of it.
  */
 #include "postgres.h"
 

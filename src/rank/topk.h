@@ -32,7 +32,8 @@
  * on the norm would keep the order exact, at the price of page splits, which
  * a scan that reads pages out of order could not bear without locking out
  * writers.  Buckets cost a scan by inner product some more pages once all rows
- * came by insert, and nothing else.
+ * came by insert; and scans by any operator, that these pages lie in no order,
+ * until vacuum packs them (pack.c).
  *
  * A data page lays out its entries as arrays, each of `capacity` places (fixed
  * by the group, topk_capacity):
@@ -48,18 +49,25 @@
  * page that takes their inserts ("open"); the list is but a cache of the
  * directory, so that an entry may fall out of it at any time.
  *
+ * Epochs.  Vacuum may move entries of coded pages to others, and then replaces
+ * the directory as a whole, in one step, and counts up the index's epoch.  Each
+ * page has the epoch in which it got its present use.  So who reads a page that
+ * a directory led him to, and finds a later epoch there than that directory's,
+ * knows that it no longer holds: entries may have gone elsewhere.
+ *
  * Locks.  A buffer's lock guards its page; who takes several goes meta page,
  * directory page, data page.  The directory, and the meta page, change only
  * under the exclusive lock of the meta page.  An insert with an open page reads
  * the meta page, lets go of it, and locks the data page alone: if that has
- * meanwhile become full or another group's, its opaque area says so.
+ * meanwhile become full, sealed or another group's, its opaque area says so.
  *
  * No scan keeps a pin.  It remembers TIDs, of which vacuum may remove the
  * entries and the rows meanwhile, so that another row takes the TID: but that
  * row is invisible to the scan's snapshot, which is an MVCC one.  The same
- * holds for pages that a scan knows from the directory and that vacuum frees
- * before it comes to read them: all entries there are then either invisible to
- * it or of rows that it has to see and that the page says how to read.
+ * holds for pages that a scan knows from the directory and that vacuum finds
+ * empty and frees before it comes to read them: all entries there are then
+ * either invisible to it or of rows that it has to see and that the page says
+ * how to read.  Of pages freed because their entries moved, the epoch tells.
  *
  * Every change but the build is one generic WAL record of at most four pages.
  */

@@ -89,6 +89,31 @@ RESET enable_seqscan;
 SELECT count(*) FROM items WHERE price > 95;
 SET enable_seqscan = off;
 
+-- vacuum puts the entries of later rows in order; pages of the index are used
+-- again when all rows are rewritten
+CREATE TABLE later (id int, v real[]);
+CREATE INDEX later_v ON later USING topk (v);
+INSERT INTO later SELECT i, array_agg(sin(i * k)::real) FROM generate_series(1, 3000) i, generate_series(1, 64) k GROUP BY i;
+CREATE VIEW nearest_later AS SELECT
+	ARRAY(SELECT id FROM later ORDER BY v <=> (SELECT v FROM later WHERE id = 7) LIMIT 20) AS cosine,
+	ARRAY(SELECT id FROM later ORDER BY v <#> (SELECT v FROM later WHERE id = 7) LIMIT 20) AS product,
+	ARRAY(SELECT id FROM later ORDER BY v <-> (SELECT v FROM later WHERE id = 7) LIMIT 20) AS euclidean;
+SELECT string_agg(plan, '') ~ 'Index Scan using later_v' AS by_index
+  FROM plan($$SELECT id FROM later ORDER BY v <#> (SELECT v FROM later WHERE id = 7) LIMIT 20$$);
+CREATE TEMP TABLE found AS TABLE nearest_later;
+VACUUM later;
+SELECT mf_index_check('later_v');
+INSERT INTO found TABLE nearest_later;
+UPDATE later SET v = v[1:63] || v[64];
+VACUUM later;
+SELECT mf_index_check('later_v');
+INSERT INTO found TABLE nearest_later;
+SET enable_indexscan = off;
+SELECT count(*), found = nearest_later AS same FROM found, nearest_later GROUP BY 2;
+RESET enable_indexscan;
+DROP VIEW nearest_later;
+DROP TABLE later;
+
 -- several operators in ORDER BY: the second decides ties of the first
 SELECT array_agg(item_id) FROM (SELECT item_id FROM items WHERE item_id <= 4000
 	ORDER BY factors <=> '{1,1,1,1,1,1}', factors <-> '{9,9,9,9,9,9}' LIMIT 5) s;

@@ -118,6 +118,69 @@ run('100,000 vectors of 8', q{
 	SELECT mf_index_check('t_v');
 });
 
+# Vacuum packs what came after the build: inserts, updates of all, and what
+# deletes have left of pages; wherever a build, an insert or a vacuum follows.
+foreach my $kind ('', 'UNLOGGED')
+{
+	my $ask = q{SELECT * FROM topk_queries('t', 64, 15, 0.05); SELECT mf_index_check('t_v');};
+
+	# a checkpoint does not write out an unlogged table's pages
+	my $packed = sub {
+		$kind eq '' ? "CHECKPOINT; SELECT 1, 'packed ' || n || ' times' FROM topk_packings('t_v') n WHERE n <> $_[0];" : '';
+	};
+
+	run("packed by vacuum, $kind table", qq{
+		DROP TABLE IF EXISTS t;
+		CREATE $kind TABLE t (id int, v real[], r float8);
+		CREATE INDEX t_v ON t USING topk (v);
+		INSERT INTO t SELECT i, topk_even(64, 0.02), random() FROM generate_series(1, 3000) i;
+		VACUUM t;
+		$ask
+		@{[$packed->(1)]}
+		INSERT INTO t SELECT 3000 + i, topk_even(64, 0.02), random() FROM generate_series(1, 3000) i;
+		$ask
+		VACUUM t;
+		$ask
+		UPDATE t SET v = topk_even(64, 0.02) WHERE r < 0.5;
+		VACUUM t;
+		$ask
+		UPDATE t SET v = v[1:63] || 0.25::real WHERE cardinality(v) = 64;
+		$ask
+		VACUUM t;
+		$ask
+		VACUUM t;
+		$ask
+		DELETE FROM t WHERE r < 0.7;
+		VACUUM t;
+		$ask
+		INSERT INTO t SELECT 6000 + i, topk_even(64, 0.02), random() FROM generate_series(1, 9000) i;
+		$ask
+		@{[$packed->(5)]}
+		SET maintenance_work_mem = '1MB';
+		UPDATE t SET r = r + 0, v = topk_even(65, 0) WHERE r < 0.2;
+		DELETE FROM t WHERE cardinality(v) = 65;
+		VACUUM t;
+		$ask
+	});
+}
+
+# An index of rows that are rewritten again and again stops growing.
+run('rewritten again and again', q{
+	DROP TABLE IF EXISTS t;
+	CREATE TABLE t (id int, v real[]);
+	CREATE TABLE sizes (size int8);
+	INSERT INTO t SELECT i, topk_even(64, 0.02) FROM generate_series(1, 3000) i;
+	CREATE INDEX t_v ON t USING topk (v);
+} . q{
+	UPDATE t SET v = v;
+	VACUUM t;
+	INSERT INTO sizes SELECT pg_relation_size('t_v');
+} x 8 . q{
+	SELECT mf_index_check('t_v');
+	SELECT 1, string_agg(size::text, ' then ') FROM sizes HAVING max(size) > 3 * min(size) OR max(size) - min(size) > 1000000;
+	DROP TABLE sizes;
+});
+
 # Duplicates: bounds tie, and a scan that looks again must neither lose nor
 # repeat any.
 run('duplicates', q{

@@ -32,7 +32,7 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
 
-# Ten neighbours by each operator, in a line.
+# Fifty neighbours by each operator, in a line.
 my $answers = q{
 	SET enable_seqscan = off;
 	SELECT md5(string_agg(op || n::text, ' ' ORDER BY op, n))
@@ -98,6 +98,56 @@ change('reindex concurrently', q{REINDEX INDEX CONCURRENTLY t_v});
 change('truncate', q{TRUNCATE t});
 change('insert into nothing', q{INSERT INTO t SELECT i, topk_vector(8, 0.1) FROM generate_series(1, 5000) i});
 change('create concurrently', q{DROP INDEX t_v; CREATE INDEX CONCURRENTLY t_v ON t USING topk (v)});
+
+# Vacuum packs a table of later rows. A cursor on the standby, opened before, goes
+# on after that and after its pages have been taken.
+$primary->safe_psql('postgres', q{
+	CREATE EXTENSION dblink;
+	CREATE TABLE p (id int, v real[]);
+	CREATE INDEX p_v ON p USING topk (v);
+	INSERT INTO p SELECT i, topk_even(64, 0.02) FROM generate_series(1, 4000) i;
+});
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+foreach my $op ('<=>', '<#>', '<->')
+{
+	my $connection = $standby->connstr('postgres') =~ s/'/''/gr;
+	my $wait = q{DO $$ BEGIN
+			WHILE dblink_lsn() < pg_current_wal_insert_lsn() LOOP PERFORM pg_sleep(0.01); END LOOP;
+		END $$;};
+	my $result = $primary->safe_psql('postgres', qq{
+		SELECT dblink_connect('reader', '$connection'), dblink_connect('replay', '$connection');
+		CREATE FUNCTION dblink_lsn() RETURNS pg_lsn LANGUAGE sql AS
+			'SELECT l FROM dblink(''replay'', ''SELECT pg_last_wal_replay_lsn()'') AS t (l pg_lsn)';
+		CREATE TEMP TABLE query AS SELECT topk_vector(64, 0) AS q;
+		CREATE TEMP TABLE expected AS SELECT id, v $op q AS d FROM p, query;
+		CREATE TEMP TABLE seen (n serial, id int, d float8);
+		SELECT dblink_exec('reader', 'SET enable_seqscan = off'), dblink_exec('reader', 'SET enable_sort = off'),
+			dblink_exec('reader', 'BEGIN ISOLATION LEVEL REPEATABLE READ'),
+			dblink_open('reader', 'c', format('SELECT id, v $op %L::real[] AS d FROM p ORDER BY d', q)) FROM query;
+		INSERT INTO seen (id, d) SELECT * FROM dblink_fetch('reader', 'c', 5) AS t (id int, d float8);
+		VACUUM p;
+		INSERT INTO p SELECT -1, topk_even(64, 0) FROM generate_series(1, 6000);
+		$wait
+		INSERT INTO seen (id, d) SELECT * FROM dblink_fetch('reader', 'c', 900) AS t (id int, d float8);
+		VACUUM p;
+		INSERT INTO p SELECT -1, topk_even(64, 0) FROM generate_series(1, 3000);
+		$wait
+		INSERT INTO seen (id, d) SELECT * FROM dblink_fetch('reader', 'c', 100000) AS t (id int, d float8);
+		SELECT dblink_disconnect('reader'), dblink_disconnect('replay');
+		DROP FUNCTION dblink_lsn();
+		CHECKPOINT;
+		SELECT 'result', (SELECT count(*) FROM seen) = (SELECT count(*) FROM expected),
+			(SELECT count(*) FROM (SELECT id, d FROM seen EXCEPT ALL TABLE expected) x),
+			(SELECT count(*) FROM (SELECT d < lag(d) OVER (ORDER BY n) AS wrong FROM seen) x WHERE wrong),
+			topk_packings('p_v') > 0;
+		TRUNCATE p;
+		INSERT INTO p SELECT i, topk_even(64, 0.02) FROM generate_series(1, 4000) i;
+	});
+
+	like($result, qr/^result\|t\|0\|0\|t$/m, "a cursor by $op on the standby outlasts packing");
+	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+	is($standby->safe_psql('postgres', q{SELECT mf_index_check('p_v')}), 4000, 'index check on the standby');
+}
 unlike(slurp_file($standby->logfile), qr/inconsistent page found/, 'no page differs on the standby');
 
 # ---------------------------------------------------------------------------
@@ -162,6 +212,30 @@ for my $round (1 .. 3)
 }
 $primary->safe_psql('postgres', 'CREATE INDEX large_v ON large USING topk (v)');
 is($primary->safe_psql('postgres', q{SELECT mf_index_check('large_v')}), 100000, 'the build works afterwards');
+
+# Vacuum while it packs, which delays make long enough to hit at any step.
+for my $round (1 .. 6)
+{
+	my $least = 80 * ($round - 1);
+
+	$primary->safe_psql('postgres', q{UPDATE p SET v = topk_even(64, 0.02)});
+	kill_while("packing, round $round",
+		q{SET vacuum_cost_limit = 20; SET vacuum_cost_page_hit = 1; SET vacuum_cost_page_dirty = 1;
+		SET vacuum_cost_delay = 50;
+		UPDATE p SET v = topk_even(64, 0.02) WHERE id % 2 = 0;
+		VACUUM p;},
+		qq{SELECT coalesce((SELECT pg_sleep($least / 1000.0) IS NOT NULL FROM pg_stat_progress_vacuum
+			WHERE phase = 'cleaning up indexes'), false)});
+	is($primary->safe_psql('postgres', q{SELECT mf_index_check('p_v') = count(*) FROM p}), 't',
+		"packing, round $round: the packed index is whole");
+	is($primary->safe_psql('postgres', q{
+		SELECT topk_differs('p', op, topk_vector(64, 0), k)
+		FROM unnest('{<=>,<#>,<->}'::text[]) op, unnest('{10,NULL}'::int[]) k}) =~ s/\n//gr, '',
+		"packing, round $round: right answers");
+	$primary->safe_psql('postgres', 'VACUUM p') if $round % 2;
+	is($primary->safe_psql('postgres', q{SELECT mf_index_check('p_v') = count(*) FROM p}), 't',
+		"packing, round $round: whole after the next vacuum");
+}
 
 # An unlogged table's index is empty after a crash, and works.
 $primary->safe_psql('postgres', q{

@@ -27,11 +27,11 @@ $node->safe_psql('postgres', q{
 # A reader compares within one snapshot, so whatever others do, the index and
 # the table must agree to the row.
 $node->safe_psql('postgres', q{
-	CREATE FUNCTION compare() RETURNS void LANGUAGE plpgsql AS $$
+	CREATE FUNCTION compare(tab text DEFAULT 't', length int DEFAULT 8) RETURNS void LANGUAGE plpgsql AS $$
 	DECLARE failure text;
 	BEGIN
-		failure := topk_differs('t', ('{<=>,<#>,<->}'::text[])[1 + floor(random() * 3)::int],
-			topk_vector(8, 0), (ARRAY[1, 10, 100, NULL])[1 + floor(random() * 4)::int]);
+		failure := topk_differs(tab, ('{<=>,<#>,<->}'::text[])[1 + floor(random() * 3)::int],
+			topk_vector(length, 0), (ARRAY[1, 10, 100, NULL])[1 + floor(random() * 4)::int]);
 		IF failure IS NOT NULL THEN
 			RAISE EXCEPTION 'index and table differ: %', failure;
 		END IF;
@@ -62,6 +62,33 @@ $node->pgbench(
 	});
 is($node->safe_psql('postgres', q{SELECT mf_index_check('t_v') = count(*) FROM t}), 't', 'the index is whole');
 is($node->safe_psql('postgres', q{SELECT compare()}), '', 'and right');
+
+# The same where vacuum has later entries to pack each time.
+$node->safe_psql('postgres', q{
+	CREATE TABLE p (id serial, v real[]);
+	INSERT INTO p (v) SELECT topk_even(64, 0.02) FROM generate_series(1, 3000) i;
+	CREATE INDEX p_v ON p USING topk (v);
+});
+$node->pgbench(
+	'--no-vacuum --client=6 --transactions=40',
+	0,
+	[qr/processed: 240\/240/],
+	[qr/^$/],
+	'readers and writers beside vacuums that pack',
+	{
+		'012_pack_reader@5' => q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT compare('p', 64); COMMIT;},
+		'012_pack_insert@2' =>
+		  q{INSERT INTO p (v) SELECT topk_even(64, 0.02) FROM generate_series(1, 300);},
+		'012_pack_update@2' =>
+		  q{UPDATE p SET v = v[2:64] || v[1] WHERE id IN (SELECT id FROM p WHERE v IS NOT NULL AND random() < 0.4 FOR UPDATE SKIP LOCKED);},
+		'012_pack_delete@1' =>
+		  q{DELETE FROM p WHERE id IN (SELECT id FROM p WHERE random() < 0.1 FOR UPDATE SKIP LOCKED);},
+		'012_pack_vacuum@3' => q{VACUUM p;},
+		'012_pack_check@1' => q{SELECT mf_index_check('p_v');},
+	});
+$node->safe_psql('postgres', 'CHECKPOINT');
+cmp_ok($node->safe_psql('postgres', q{SELECT topk_packings('p_v')}), '>', 3, 'they did pack');
+is($node->safe_psql('postgres', q{SELECT mf_index_check('p_v') = count(*) FROM p}), 't', 'the index is whole');
 
 # Builds beside writers.
 $node->safe_psql('postgres', 'DROP INDEX t_v');
@@ -131,6 +158,54 @@ foreach my $op ('<=>', '<#>', '<->')
 		INSERT INTO t SELECT i, topk_vector(8, 0.05) FROM generate_series(1, 15000) i;
 	});
 	is($node->safe_psql('postgres', q{SELECT mf_index_check('t_v') = count(*) FROM t}), 't', 'the index is whole');
+}
+
+# A cursor goes on after vacuum has packed the entries that it is to return, and
+# others have taken their pages; whether it ranks them or takes them as they come.
+foreach my $case (['<=>', 'topk_vector(64, 0)'], ['<#>', 'topk_vector(64, 0)'], ['<->', 'topk_vector(64, 0)'],
+	['<=>', 'array_fill(0::real, ARRAY[64])'], ['<->', 'array_fill(0::real, ARRAY[64])'])
+{
+	my ($op, $query) = @$case;
+	my $connection = $node->connstr('postgres') =~ s/'/''/gr;
+	my $result = $node->safe_psql('postgres', qq{
+		TRUNCATE p;
+		INSERT INTO p (id, v) SELECT i, topk_even(64, 0.05) FROM generate_series(1, 4000) i;
+		CREATE TEMP TABLE seen (id int, d float8);
+		CREATE TEMP TABLE packings (n int);
+		CREATE TEMP TABLE query AS SELECT $query AS q;
+		BEGIN ISOLATION LEVEL REPEATABLE READ;
+		SET LOCAL enable_seqscan = off;
+		SET LOCAL enable_sort = off;
+		SET LOCAL work_mem = '64kB';
+		CREATE TEMP TABLE expected ON COMMIT DROP AS SELECT id, v $op q AS d FROM p, query;
+		DO \$\$
+		DECLARE r record; previous float8 := '-Infinity'; n int := 0; c refcursor;
+		BEGIN
+			OPEN c FOR EXECUTE format('SELECT id, v $op %L::real[] AS d FROM p ORDER BY d', (SELECT q FROM query));
+			LOOP
+				FETCH c INTO r;
+				EXIT WHEN NOT FOUND;
+				IF r.d < previous THEN RAISE 'out of order'; END IF;
+				previous := coalesce(r.d, 'NaN');
+				INSERT INTO seen VALUES (r.id, r.d);
+				n := n + 1;
+				IF n IN (5, 700, 1500, 2500) THEN
+					PERFORM dblink_exec('$connection', 'VACUUM p');
+					PERFORM dblink_exec('$connection', 'INSERT INTO p SELECT -1, topk_even(64, 0) FROM generate_series(1, 6000)');
+				END IF;
+			END LOOP;
+			PERFORM dblink_exec('$connection', 'CHECKPOINT');
+			INSERT INTO packings SELECT topk_packings('p_v');
+		END \$\$;
+		SELECT count(*), (SELECT count(*) FROM (TABLE seen EXCEPT ALL TABLE expected) x),
+			(SELECT count(*) FROM (TABLE expected EXCEPT ALL TABLE seen) x),
+			(SELECT n FROM packings)
+		FROM seen;
+		COMMIT;
+		DROP TABLE seen, packings, query;
+	});
+	like($result, qr/^4000\|0\|0\|[1-9]\d*$/m, "a cursor by $op $query outlasts packing");
+	is($node->safe_psql('postgres', q{SELECT mf_index_check('p_v') = count(*) FROM p}), 't', 'the index is whole');
 }
 
 # Cancelled, a scan stops at once: here one that looks for more than there is.

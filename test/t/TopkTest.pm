@@ -12,6 +12,12 @@ our @EXPORT = qw(topk_functions);
 # topk_vector: a vector at random. A `wild` share of them are of the kinds that
 # want care: NULL, zero, NaN, infinite, huge, tiny, sparse, a duplicate.
 #
+# topk_even: the same, but other vectors have like norms, so that they share few
+# buckets of the index, and a few thousand are enough for vacuum to pack them.
+#
+# topk_packings: how often vacuum packed an index, by its file as of the last
+# checkpoint: the meta page's count of directories.
+#
 # topk_differs: NULL if `SELECT ... WHERE condition ORDER BY v <op> query LIMIT
 # k` gives the same with the index and without it, or what differs. Rows at the
 # same distance as the last one may be others. An error must be the same error.
@@ -35,6 +41,16 @@ BEGIN
 			ELSE size * (random() + random() + random() - 1.5) END::real)
 		FROM generate_series(1, length) k);
 END $$;
+
+CREATE FUNCTION topk_even(length int, wild float8) RETURNS real[] LANGUAGE sql VOLATILE AS $$
+	SELECT CASE WHEN random() < wild THEN topk_vector(length, 1)
+		ELSE (SELECT array_agg((random() - 0.5)::real) FROM generate_series(1, length)) END
+$$;
+
+CREATE FUNCTION topk_packings(index regclass) RETURNS int LANGUAGE sql AS $$
+	SELECT get_byte(b, 0) + get_byte(b, 1) + get_byte(b, 2) + get_byte(b, 3)
+	FROM pg_read_binary_file(pg_relation_filepath(index), 64 + 28, 4) b
+$$;
 
 CREATE FUNCTION topk_plan(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE line text; plan text := '';
