@@ -35,6 +35,13 @@ struct SideScan
 	uint64		n;
 };
 
+static const char *const columns[] = {
+	[SIDE_SCAN_IDS] = "",
+	[SIDE_SCAN_VECTORS] = ", bias, factors",
+	[SIDE_SCAN_COUNTS] = ", bias, factors, ratings, rating_sum",
+	[SIDE_SCAN_LATEST] = ", bias, factors, ratings, rating_sum"
+};
+
 SideScan *
 side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_ids, Datum ids)
 {
@@ -45,8 +52,7 @@ side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_i
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s, bias, factors%s FROM %s", key,
-					 kind == SIDE_SCAN_VECTORS ? "" : ", ratings, rating_sum", side->table);
+	appendStringInfo(&sql, "SELECT %s%s FROM %s", key, columns[kind], side->table);
 	if (with_ids)
 		appendStringInfo(&sql, " WHERE %s %s ANY ($1)", key,
 						 model_equality_operator(side->key.type));
@@ -97,9 +103,12 @@ side_scan_next(SideScan *scan, SideRow *row)
 	MemoryContextReset(scan->row_context);
 	old = MemoryContextSwitchTo(scan->row_context);
 	row->id = Column(scan, COLUMN_KEY);
-	row->bias = DatumGetFloat4(Column(scan, COLUMN_BIAS));
-	row->factors = model_factors(scan->model, scan->side, Column(scan, COLUMN_FACTORS));
-	if (scan->kind != SIDE_SCAN_VECTORS)
+	if (scan->kind != SIDE_SCAN_IDS)
+	{
+		row->bias = DatumGetFloat4(Column(scan, COLUMN_BIAS));
+		row->factors = model_factors(scan->model, scan->side, Column(scan, COLUMN_FACTORS));
+	}
+	if (scan->kind == SIDE_SCAN_COUNTS || scan->kind == SIDE_SCAN_LATEST)
 	{
 		row->ratings = DatumGetInt32(Column(scan, COLUMN_RATINGS));
 		row->rating_sum = DatumGetFloat8(Column(scan, COLUMN_RATING_SUM));

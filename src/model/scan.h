@@ -11,15 +11,16 @@ typedef struct SideScan SideScan;
 typedef struct SideRow
 {
 	Datum		id;
-	float		bias;
+	float		bias;			/* these two not by SIDE_SCAN_IDS */
 	const float *factors;
-	int32		ratings;		/* these two not by SIDE_SCAN_VECTORS */
+	int32		ratings;		/* nor these by SIDE_SCAN_VECTORS */
 	double		rating_sum;
 } SideRow;
 
 typedef enum SideScanKind
 {
-	SIDE_SCAN_VECTORS,			/* in the active snapshot: ids, biases, factors */
+	SIDE_SCAN_IDS,				/* in the active snapshot: ids alone */
+	SIDE_SCAN_VECTORS,			/* the same, with biases and factors */
 	SIDE_SCAN_COUNTS,			/* the same, with ratings and rating_sum */
 	SIDE_SCAN_LATEST			/* all of it, with a new snapshot that sees what this
 								 * transaction has written */

@@ -36,12 +36,16 @@
 
 /* Adds the partial sums pairwise: 8 apart, 4 apart, 2 apart, 1 apart. */
 INLINE double
-AddParts(double *part)
+AddParts(const double *part)
 {
-	for (int half = PARTS / 2; half > 0; half /= 2)
-		for (int l = 0; l < half; l++)
-			part[l] += part[l + half];
-	return part[0];
+	double		eight[8];
+	double		four[4];
+
+	for (int l = 0; l < 8; l++)
+		eight[l] = part[l] + part[l + 8];
+	for (int l = 0; l < 4; l++)
+		four[l] = eight[l] + eight[l + 4];
+	return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 INLINE double
@@ -53,6 +57,8 @@ DotBody(const float *a, const float *b, size_t n)
 	for (; k + PARTS <= n; k += PARTS)
 		for (int l = 0; l < PARTS; l++)
 			part[l] += (double) a[k + l] * (double) b[k + l];
+	if (k == n)
+		return AddParts(part);
 	for (int l = 0; k + l < n; l++)
 		part[l] += (double) a[k + l] * (double) b[k + l];
 	return AddParts(part);

@@ -205,12 +205,16 @@ topall_work_init(void *memory, size_t length)
 
 /* ---- One row for one query ---- */
 
-static void
-Offer(const TopAllWork *work, const TopAllRows *rows, TopAllQuery *query, size_t row)
+static inline double
+Product(const TopAllRows *rows, const TopAllQuery *query, size_t row)
 {
-	double		product = vector_dot(query->vector, rows->vectors + row * rows->stride,
-									 rows->length);
+	return vector_dot(query->vector, rows->vectors + row * rows->stride, rows->length);
+}
 
+static inline void
+Offer(const TopAllWork *work, const TopAllRows *rows, TopAllQuery *query, size_t row,
+	  double product)
+{
 	if (!isnan(product) && topheap_wants(&query->best, product, rows->place[row]) &&
 		!IsSkipped(work, query, row))
 		topheap_offer(&query->best, product, rows->place[row]);
@@ -225,7 +229,7 @@ RankPlainly(const TopAllWork *work, const TopAllRows *rows, TopAllQuery *query, 
 	{
 		if (poll != NULL && row % ROWS_PER_POLL == 0)
 			poll(arg);
-		Offer(work, rows, query, row);
+		Offer(work, rows, query, row, Product(rows, query, row));
 	}
 }
 
@@ -295,11 +299,16 @@ TakeRows(TopAllWork *work, const TopAllRows *rows, TopAllQuery *queries, size_t 
 	{
 		TopAllQuery *query = &queries[work->who[a]];
 		uint64_t	mask = work->mask[a] & there;
+		double		product[SCREEN_ROWS];
+		size_t		n = 0;
 
 		if (mask == 0)
 			continue;
+		for (uint64_t m = mask; m != 0; m &= m - 1)
+			product[n++] = Product(rows, query, from + (size_t) __builtin_ctzll(m));
+		n = 0;
 		for (; mask != 0; mask &= mask - 1)
-			Offer(work, rows, query, from + (size_t) __builtin_ctzll(mask));
+			Offer(work, rows, query, from + (size_t) __builtin_ctzll(mask), product[n++]);
 		if (query->best.n == query->best.k)
 			work->coded.least[a] = query->best.entries[0].score;
 	}

@@ -4,7 +4,8 @@
  *	 items		read whole, put in the order of decreasing norms, in an array that
  *				workers can attach
  *	 users		their ids are read whole, to number the ratings' users by
- *	 ratings	read once, into temporary files by chunks of users (pairs.c)
+ *	 ratings	read once, by workers where they can, into temporary files by
+ *				chunks of users (pairs.c)
  *	 chunks		as many users as maintenance_work_mem has room for: their
  *				vectors are read, they are ranked for in parallel
  *				(everyone.c, numerics/topall.c), their rows go to the result
@@ -203,7 +204,7 @@ ReadUserIds(Everyone *all)
 
 	progress_report("reading users");
 	all->user_ids = palloc(capacity * sizeof(Datum));
-	scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_VECTORS, all->only_some, all->user_array);
+	scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_IDS, all->only_some, all->user_array);
 	while (side_scan_next(scan, &row))
 	{
 		all->user_ids = Grow(all->user_ids, all->nusers, &capacity, sizeof(Datum));

@@ -200,7 +200,7 @@ TestClose(void)
 		Screen(s, &found);
 		FreeScreened(s);
 	}
-	check(found.lost == 0 && found.reach >= 2560 && found.pass < 2 * found.reach,
+	check(found.lost == 0 && found.reach >= 10 * SCREEN_MAX_QUERIES && found.pass < 2 * found.reach,
 		  "screen: beside %zu rows that reach it %zu pass", found.reach, found.pass - found.reach);
 }
 

@@ -112,7 +112,9 @@ CountWrong(size_t n, size_t nqueries, size_t d, size_t k, double spread, bool od
 		query[q].nskip = nskipped;
 		topheap_init(&query[q].best, best + q * k, k);
 	}
-	topall_rank(work, &rows, query, nqueries, NULL, NULL);
+	for (size_t q = 0; q < nqueries; q += TOPALL_TILE)
+		topall_rank(work, &rows, query + q, nqueries - q < TOPALL_TILE ? nqueries - q : TOPALL_TILE,
+					NULL, NULL);
 
 	for (size_t q = 0; q < nqueries; q++)
 	{

@@ -86,7 +86,7 @@ SELECT count(*) FROM (SELECT user_id::text, item::text, score, rank FROM mf_topk
 	EXCEPT SELECT * FROM plain_topk_all('clicks', 0, '-inf', 'inf', 2000, true)) x;
 
 -- In the order of users and ranks, as mf_topk has it
-SELECT bool_and(x.user_id = y.u AND x.item = y.item AND x.score = y.score) AS same, count(*)
+SELECT bool_and((x.user_id = y.u AND x.item = y.item AND x.score = y.score) IS TRUE) AS same, count(*)
 FROM mf_topk_all(7) WITH ORDINALITY x(user_id, item, score, rank, place)
 FULL JOIN (SELECT u.u, t.item, t.score, row_number() OVER () FROM (SELECT u FROM films_users ORDER BY u) u, mf_topk(u.u, 7) t) y(u, item, score, place)
 	USING (place);
@@ -129,14 +129,50 @@ UPDATE clicks_items SET factors = array_fill(0::real, ARRAY[20]) WHERE m BETWEEN
 UPDATE clicks_users SET factors = array_fill(0::real, ARRAY[20]) WHERE u = 5;
 UPDATE clicks_users SET factors = array_fill(-1e25::real, ARRAY[20]) WHERE u = 6;
 UPDATE clicks_users SET factors = array_fill(1e-25::real, ARRAY[20]) WHERE u = 7;
-SELECT bool_and(x.user_id = y.u AND x.item = y.item AND x.score = y.score) AS same, count(*) > 40000 AS most
+SELECT bool_and((x.user_id = y.u AND x.item = y.item AND x.score = y.score) IS TRUE) AS same, count(*) > 40000 AS most
 FROM mf_topk_all(1400, 'clicks') WITH ORDINALITY x(user_id, item, score, rank, place)
 FULL JOIN (SELECT u.u, t.item, t.score, row_number() OVER ()
 	FROM (SELECT u FROM clicks_users ORDER BY u) u, mf_topk(u.u, 1400, 'clicks') t) y(u, item, score, place) USING (place);
-SELECT bool_and(x.user_id = y.u AND x.item = y.item AND x.score = y.score) AS same, count(*)
+SELECT bool_and((x.user_id = y.u AND x.item = y.item AND x.score = y.score) IS TRUE) AS same, count(*)
 FROM mf_topk_all(9, 'clicks', false) WITH ORDINALITY x(user_id, item, score, rank, place)
 FULL JOIN (SELECT u.u, t.item, t.score, row_number() OVER ()
 	FROM (SELECT u FROM clicks_users ORDER BY u) u, mf_topk(u.u, 9, 'clicks', false) t) y(u, item, score, place) USING (place);
+ROLLBACK;
+
+-- Vectors of one element to a thousand, with biases and without
+CREATE TABLE lengths (d int, feedback text, rows bigint, expected bigint, others bigint);
+DO $$
+DECLARE d int; feedback text; low float8; high float8;
+BEGIN
+	FOREACH d IN ARRAY ARRAY[1, 3, 64, 100, 1000] LOOP
+		FOREACH feedback IN ARRAY ARRAY['explicit', 'implicit'] LOOP
+			PERFORM make_model('length', 'integer', 'i', 'integer', '10000 + i', feedback, 30, 400, d);
+			low := CASE feedback WHEN 'explicit' THEN '0.5' ELSE '-inf' END;
+			high := CASE feedback WHEN 'explicit' THEN '5' ELSE 'inf' END;
+			INSERT INTO lengths SELECT d, feedback, (SELECT count(*) FROM mf_topk_all(10, 'length')), count(*),
+				(SELECT count(*) FROM (
+					SELECT * FROM plain_topk_all('length', CASE feedback WHEN 'explicit' THEN 3.5 ELSE 0 END, low, high, 10, true)
+					EXCEPT SELECT user_id::text, item::text, score, rank FROM mf_topk_all(10, 'length')) x)
+			FROM plain_topk_all('length', 0, low, high, 10, true);
+			DROP TABLE length_users, length_items, seen_length;
+			DELETE FROM mf_models WHERE model = 'length';
+		END LOOP;
+	END LOOP;
+END $$;
+SELECT * FROM lengths ORDER BY d, feedback;
+
+-- Infinite factors, and users who have seen everything, or all but a few
+BEGIN;
+UPDATE clicks_items SET factors[1] = 'Infinity' WHERE m = 10003;
+UPDATE clicks_items SET factors[2] = '-Infinity' WHERE m = 10004;
+UPDATE clicks_users SET factors[3] = 'Infinity' WHERE u = 9;
+INSERT INTO seen_clicks SELECT u, m FROM clicks_items, clicks_users WHERE u IN (11, 12) AND (u = 11 OR m > 10005);
+SELECT count(*), count(*) FILTER (WHERE user_id = 11) AS none, count(*) FILTER (WHERE user_id = 12) AS few
+FROM mf_topk_all(10, 'clicks');
+SELECT bool_and((x.user_id = y.u AND x.item = y.item AND x.score = y.score) IS TRUE) AS same, count(*)
+FROM mf_topk_all(9, 'clicks') WITH ORDINALITY x(user_id, item, score, rank, place)
+FULL JOIN (SELECT u.u, t.item, t.score, row_number() OVER ()
+	FROM (SELECT u FROM clicks_users ORDER BY u) u, mf_topk(u.u, 9, 'clicks') t) y(u, item, score, place) USING (place);
 ROLLBACK;
 
 -- Seen is read in the query's snapshot; nulls and unknown ids there are nothing
