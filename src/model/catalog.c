@@ -125,6 +125,8 @@ catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
 	record->held_out = DatumGetInt64(GET(held_out));
 	record->held_out_loss = GET_REAL(held_out_loss);
 	record->best_iteration = DatumGetInt32(GET(best_iteration));
+	filter_read(GET(options), &record->filter);
+	record->filter.has_min_rating &= record->rating_col != NULL;
 
 #undef GET_REAL
 #undef GET

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "factor.h"
+#include "model/filter.h"
 
 #define MODEL_NAME_MAX 57		/* bytes; leaves room for "_users" */
 
@@ -68,6 +69,7 @@ typedef struct ModelRecord
 	int64		held_out;		/* pairs kept from training */
 	double		held_out_loss;	/* their loss; NaN: none were */
 	int			best_iteration; /* whose vectors are stored */
+	RatingFilter filter;		/* of the options; not written */
 	const char *options;		/* as given, text of a JSON object; not read */
 	const char *settings;		/* as used, likewise; not read */
 } ModelRecord;

@@ -36,7 +36,8 @@ void
 receive_rows(DestReceiver *receiver, SPIPlanPtr plan, int nargs,
 			 const Oid *types, const Datum *values)
 {
-	ParamListInfo params = makeParamList(nargs);
+	/* As SPI's own: hooks into the executor may not expect an empty list. */
+	ParamListInfo params = nargs > 0 ? makeParamList(nargs) : NULL;
 	SPIExecuteOptions options = {0};
 	int			status;
 

@@ -32,6 +32,7 @@
 #define MAX_POINTS 5000
 #define RADIUS 3.5
 #define LABEL_SIZE 11
+#define LABEL_GAP 6				/* pixels from a label to the next */
 #define MAP_WIDTH 1000
 #define MAP_HEIGHT 760
 #define HISTORY_WIDTH 800
@@ -209,7 +210,7 @@ static void
 PlaceLabel(StringInfo svg, const SvgPanel *panel, double x, double y, const char *label,
 		   SvgBox *taken, int *ntaken)
 {
-	double		width = svg_width(label);
+	double		width = svg_width(label) + LABEL_GAP;
 	double		height = LABEL_SIZE + 2;
 	double		gap = RADIUS + 2.5;
 	SvgBox		places[4] = {

@@ -126,19 +126,23 @@ CheckColumns(const Model *model, const SeenRequest *request, Oid relid)
 {
 	const ModelRecord *record = &model->record;
 	bool		rated = request->ratings != NULL && record->rating_col != NULL;
+	bool		timed = request->ratings != NULL && record->filter.since != NULL;
 	AttrNumber	user = IdColumn(relid, record->user_col, &model->side[MF_USERS].key);
 	AttrNumber	item = IdColumn(relid, record->item_col, &model->side[MF_ITEMS].key);
 	AttrNumber	rating = rated ? RatingColumn(relid, record->rating_col) : item;
+	AttrNumber	time = timed ? get_attnum(relid, record->filter.time_col) : item;
 
-	if (user <= 0 || item <= 0 || rating <= 0)
+	if (user <= 0 || item <= 0 || rating <= 0 || time <= 0)
 	{
 		NotRead(model, request,
 				psprintf("where column \"%s\" is gone or has another type",
 						 user <= 0 ? record->user_col :
-						 item <= 0 ? record->item_col : record->rating_col));
+						 item <= 0 ? record->item_col :
+						 rating <= 0 ? record->rating_col : record->filter.time_col));
 		return false;
 	}
-	if (!MayRead(relid, user) || !MayRead(relid, item) || !MayRead(relid, rating))
+	if (!MayRead(relid, user) || !MayRead(relid, item) || !MayRead(relid, rating) ||
+		!MayRead(relid, time))
 	{
 		MayNotRead(model, request);
 		return false;
@@ -199,6 +203,27 @@ ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* A rating's value: NULL, which says nothing, where training left the row out. */
+static const char *
+RatingExpression(const ModelRecord *record)
+{
+	const char *value = record->rating_col == NULL ? "1::pg_catalog.float8" :
+		psprintf("%s::pg_catalog.float8", quote_identifier(record->rating_col));
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, ", ");
+	if (!filter_is_there(&record->filter))
+		appendStringInfoString(&sql, value);
+	else
+	{
+		appendStringInfoString(&sql, "CASE");
+		(void) filter_append(&sql, "WHEN", record->rating_col, &record->filter);
+		appendStringInfo(&sql, " THEN %s END", value);
+	}
+	return sql.data;
+}
+
 /* The items of user $1, with their ratings where those are wanted. */
 static char *
 Statement(const Model *model, const SeenRequest *request)
@@ -207,8 +232,7 @@ Statement(const Model *model, const SeenRequest *request)
 	const char *rating = "";
 
 	if (request->ratings != NULL)
-		rating = record->rating_col == NULL ? ", 1::pg_catalog.float8" :
-			psprintf(", %s::pg_catalog.float8", quote_identifier(record->rating_col));
+		rating = RatingExpression(record);
 	return psprintf("SELECT %s%s FROM %s WHERE %s %s $1",
 					quote_identifier(record->item_col), rating, SourceTable(model),
 					quote_identifier(record->user_col),

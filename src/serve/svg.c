@@ -187,6 +187,9 @@ svg_axes(StringInfo svg, const SvgPanel *panel, const char *x_name, const char *
 		double		value = (ceil(panel->x_min / step) + tick) * step;
 		double		x = svg_x(panel, value);
 
+		/* What is counted begins with 1, even where the panel has a margin. */
+		if (panel->x_integer && value < 1)
+			continue;
 		Line(svg, x, panel->top, x, panel->bottom);
 		svg_label(svg, x, panel->bottom + 17, "middle", 12, TickText(value, step, largest));
 	}

@@ -18,7 +18,7 @@ typedef struct SvgPanel
 	double		x_max;
 	double		y_min;
 	double		y_max;
-	bool		x_integer;		/* ticks at whole numbers only */
+	bool		x_integer;		/* ticks at whole numbers from 1 only */
 } SvgPanel;
 
 typedef struct SvgBox

@@ -265,21 +265,14 @@ AppendRestriction(StringInfo query, const RatingSource *source, const char *word
 static void
 AppendConditions(StringInfo query, const RatingSource *source)
 {
-	const char *word = "WHERE";
+	const RatingFilter filter = {
+		.has_min_rating = source->has_min_rating,
+		.min_rating = source->min_rating,
+		.time_col = source->time_col,
+		.since = source->since,
+	};
+	const char *word = filter_append(query, "WHERE", source->rating_col, &filter);
 
-	if (source->has_min_rating)
-	{
-		appendStringInfo(query, " %s %s OPERATOR(pg_catalog.>=) (%.17g)", word,
-						 quote_identifier(source->rating_col), source->min_rating);
-		word = "AND";
-	}
-	if (source->since != NULL)
-	{
-		appendStringInfo(query, " %s %s OPERATOR(pg_catalog.>=) %s", word,
-						 quote_identifier(source->time_col),
-						 quote_literal_cstr(source->since));
-		word = "AND";
-	}
 	if (source->restricted)
 		AppendRestriction(query, source, word);
 }

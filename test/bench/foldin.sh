@@ -15,8 +15,9 @@
 #   verbose=        anything: show what pgbench says
 #   keep=           anything: leave the schema bench_foldin there
 #
-# Statements are prepared, from one client; users are drawn at random. A figure is
-# the time that the client sees.
+# Statements are prepared; users are drawn at random. "Server" is the time of a
+# statement in a loop within the server, the others are those that one client
+# sees, which on a busy machine are mostly waiting for a processor.
 set -eu -o pipefail
 
 db=factor_bench users=30000 items=27000 ratings=3000000 factors=64 k=10 new=2000 basket=10 seconds=10 verbose= keep=
@@ -62,19 +63,43 @@ new=$(sql -c 'SELECT count(*) FROM baskets')
 echo "# $(sql -c "SELECT items || ' items of ' || factors || ' factors' FROM mf_models WHERE model = 'explicit' AND schema = 'bench_foldin'"), $known users;" \
 	"new users have $(sql -c 'SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY n) FROM (SELECT count(*) n FROM ratings WHERE user_id > 1000000 GROUP BY user_id) s')" \
 	"ratings (median), at most $(sql -c 'SELECT max(n) FROM (SELECT count(*) n FROM ratings WHERE user_id > 1000000 GROUP BY user_id) s'); k = $k"
-printf '%-44s %9s %9s %9s\n' '# milliseconds' median '95 %' 'a second'
+printf '%-40s %9s %9s %9s %9s\n' '# milliseconds' 'server' 'client' '95 %' 'a second'
+
+# in_server HIGHEST STATEMENT: its median over 1000 draws, after as many to warm up
+in_server()
+{
+	sql <<END
+PREPARE statement (int) AS ${2//:u/\$1};
+CREATE TEMP TABLE times (ms float8);
+DO \$\$
+DECLARE start timestamptz;
+BEGIN
+	FOR k IN 1 .. 2000 LOOP
+		start := clock_timestamp();
+		EXECUTE format('EXECUTE statement (%s)', 1 + floor(random() * $1));
+		IF k > 1000 THEN
+			INSERT INTO times VALUES (extract(epoch FROM clock_timestamp() - start) * 1000);
+		END IF;
+	END LOOP;
+END \$\$;
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) FROM times;
+END
+}
 
 # measure NAME HIGHEST STATEMENT: :u is drawn from 1 to HIGHEST
 measure()
 {
+	local server
+
+	server=$(in_server "$2" "$3")
 	printf '\\set u random(1, %d)\n%s;\n' "$2" "$3" >"$work/script"
 	rm -f "$work"/log.*
 	pgbench -n -M prepared -f "$work/script" -T 1 "$db" >"$work/pgbench" 2>&1 &&
 		pgbench -n -M prepared -f "$work/script" -T "$seconds" -l --log-prefix="$work/log" "$db" >"$work/pgbench" 2>&1 ||
 		{ cat "$work/pgbench" >&2; exit 1; }
 	[ -z "$verbose" ] || cat "$work/pgbench"
-	sort -n -k 3,3 "$work"/log.* | awk -v what="$1" -v t="$seconds" '{ ms[NR] = $3 / 1000 }
-		END { printf "%-44s %9.3f %9.3f %9.0f\n", what, ms[int((NR + 1) / 2)], ms[int(0.95 * NR + 0.5)], NR / t }'
+	sort -n -k 3,3 "$work"/log.* | awk -v what="$1" -v t="$seconds" -v server="$server" '{ ms[NR] = $3 / 1000 }
+		END { printf "%-40s %9.3f %9.3f %9.3f %9.0f\n", what, server, ms[int((NR + 1) / 2)], ms[int(0.95 * NR + 0.5)], NR / t }'
 }
 
 for model in explicit implicit; do

@@ -166,6 +166,18 @@ SELECT setval('seen', 1, false);
 SELECT * FROM mf_refresh('watched');
 SELECT currval('seen') = count(*) AS all_once FROM many;
 
+-- Ratings beyond maintenance_work_mem go to files: the same
+CREATE TABLE large AS SELECT u AS user_id, i AS item_id, 1 + abs(hashint4(u * 1000 + i)) % 5 AS rating
+FROM generate_series(1, 600) u, generate_series(1, 400) i WHERE abs(hashint4(u * 7919 + i)) % 4 = 0;
+SELECT 1 FROM mf_train('large', model => 'large', factors => 2, iterations => 2, verbose => false);
+SELECT 1 FROM mf_train('large', model => 'large2', factors => 2, iterations => 2, verbose => false);
+UPDATE large SET rating = 3 WHERE user_id % 50 = 0;
+SET maintenance_work_mem = '1MB';
+SELECT users, items FROM mf_refresh('large');
+RESET maintenance_work_mem;
+SELECT users, items FROM mf_refresh('large2');
+SELECT * FROM compare_models('large', 'large2');
+
 -- Pairs that occur twice, and values whose sum depends on the order
 CREATE TABLE twice AS SELECT user_id, item_id, rating * random() AS rating FROM ratings, generate_series(1, 2) ORDER BY random();
 SELECT 1 FROM mf_train('twice', model => 'twice', factors => 3, verbose => false);

@@ -1,0 +1,32 @@
+/*
+ * filter.h: which rows of its source a model was trained on.
+ */
+#ifndef FACTOR_FILTER_H
+#define FACTOR_FILTER_H
+
+#include "postgres.h"
+#include "lib/stringinfo.h"
+
+/* Of mf_train's options, those that are conditions on a row. */
+typedef struct RatingFilter
+{
+	bool		has_min_rating;
+	double		min_rating;
+	const char *time_col;		/* with `since` */
+	const char *since;			/* NULL: always */
+} RatingFilter;
+
+/* Those of a model, from what mf_models has in the column `options`. */
+extern void filter_read(Datum options, RatingFilter *filter);
+
+extern bool filter_is_there(const RatingFilter *filter);
+
+/*
+ * Appends the conditions, the first after `word` and the others after AND;
+ * returns the word for what may follow. In text that every reader of the source
+ * shares, so that a row that counts here counts there.
+ */
+extern const char *filter_append(StringInfo sql, const char *word, const char *rating_col,
+								 const RatingFilter *filter);
+
+#endif							/* FACTOR_FILTER_H */
