@@ -198,8 +198,7 @@ options_read_sgd(FunctionCallInfo fcinfo, const RatingSource *source,
 	sgd->schedule = arg_choice(fcinfo, ARG_SCHEDULE, SCHEDULE_CONSTANT, schedules);
 	pace = &(rated ? rated_pace : ranking_pace)[sgd->optimizer];
 	sgd->learning_rate = arg_real(fcinfo, ARG_LEARNING_RATE, pace->rate, 0, MAX_RATE);
-	options->scale_rate = rated && !sgd->loss.linked && sgd->optimizer != OPTIMIZER_SGD &&
-		!arg_given(fcinfo, ARG_LEARNING_RATE);
+	options->scale_rate = rated && !sgd->loss.linked && !arg_given(fcinfo, ARG_LEARNING_RATE);
 	sgd->weight_decay = arg_real(fcinfo, ARG_WEIGHT_DECAY, 0, 0, MAX_RATE);
 	sgd->batch_size = arg_int(fcinfo, ARG_BATCH_SIZE, pace->batch, 0, SGD_MAX_BATCH);
 	sgd->init_std = arg_real(fcinfo, ARG_INIT_STD,

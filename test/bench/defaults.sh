@@ -141,11 +141,8 @@ rated()
 	study rated explicit "movielens movielens-sparse movielens-dense books-rated movielens-x20" "100 101" "solver => 'sgd'" <<-'END'
 
 		init_std => 0.005
-		init_std => 0.05
 		init_std => 0.1
-		init_std => 0.2
 		learning_rate => 0.005
-		learning_rate => 0.0025 * {sd}
 		learning_rate => 0.01 * {sd}
 		learning_rate => 0.01 * {sd}, schedule => 'one_cycle'
 		iterations => 15
@@ -153,18 +150,14 @@ rated()
 		regularization => 1 * {sd}
 		regularization => 1.5 * {sd}
 		reg_exponent => 1, regularization => 0.1 * {sd}
-		reg_exponent => 1, regularization => 0.15 * {sd}
 		regularization => 0, weight_decay => 0.1
 		bias_regularization => 2
-		bias_regularization => 8
-		batch_size => 16
 		batch_size => 256
 		optimizer => 'adagrad'
 		optimizer => 'adagrad', learning_rate => 0.05 * {sd}
-		optimizer => 'adagrad', learning_rate => 0.2 * {sd}
 		optimizer => 'sgd'
-		optimizer => 'sgd', learning_rate => 0.005
-		optimizer => 'sgd', learning_rate => 0.02
+		optimizer => 'sgd', learning_rate => 0.005 / {sd}
+		optimizer => 'sgd', learning_rate => 0.02 / {sd}
 	END
 }
 
