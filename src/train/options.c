@@ -10,8 +10,12 @@
  *	 solution's shape. The default lambda is a constant times the standard
  *	 deviation of the ratings. (lambda_b needs nothing: biases grow by s, their
  *	 squares by s^2.)
- *	 Behind a sigmoid scaled to a range the vectors have no scale, so lambda has
- *	 to grow by s^2.
+ *	 Behind a sigmoid scaled to a range vectors and biases have no scale, so
+ *	 lambda and lambda_b have to grow by s^2.
+ *	 Adam and AdaGrad move a number by the learning rate, whatever the gradient's
+ *	 scale, so their default rate is a constant times the standard deviation too.
+ *	 Plain descent's steps grow by s^2 for the vectors, which only grow by the
+ *	 root of s: its rate is divided by the deviation. Behind a sigmoid neither.
  * - implicit: only the weights' proportion to alpha0 and lambda matters, so the
  *	 default alpha makes the mean weight one.
  *
@@ -52,6 +56,9 @@
 #define IMPLICIT_REG_EXPONENT 0.5
 #define IMPLICIT_UNOBSERVED_SHARE 5.0	/* alpha0 is this times the density ... */
 #define IMPLICIT_UNOBSERVED_MAX 1.0 /* ... but no more than an observed pair */
+
+/* Of ratings, for plain descent's rate: the biases bear no more than ten times it. */
+#define SGD_DEVIATION_MIN 0.1
 
 static void
 ReadSource(FunctionCallInfo fcinfo, RatingSource *source)
@@ -215,19 +222,22 @@ void
 options_resolve(TrainOptions *options, const RatingSet *ratings)
 {
 	AlsSpec    *spec = &options->spec;
+	double		variance = ratings->mean_square - ratings->mean * ratings->mean;
 
+	/* Ratings that are all the same leave nothing to scale by. */
+	if (!(variance > 1e-12 * ratings->mean_square))
+		variance = 1;
 	if (options->center)
 		spec->mean = options->sgd.loss.linked || options->sgd.loss.kind == LOSS_LOGISTIC ?
 			loss_score(ratings->mean, options->sgd.loss.low, options->sgd.loss.high) :
 			ratings->mean;
 	if (options->scale_regularization)
-	{
-		double		variance = ratings->mean_square - ratings->mean * ratings->mean;
-
-		/* Ratings that are all the same leave nothing to regularize. */
-		if (variance > 1e-12 * ratings->mean_square)
-			spec->regularization *= options->sgd.loss.linked ? variance : sqrt(variance);
-	}
+		spec->regularization *= options->sgd.loss.linked ? variance : sqrt(variance);
+	if (options->scale_bias_regularization)
+		spec->bias_regularization *= variance;
+	if (options->scale_rate)
+		options->sgd.learning_rate *= options->sgd.optimizer == OPTIMIZER_SGD ?
+			1 / Max(sqrt(variance), SGD_DEVIATION_MIN) : sqrt(variance);
 	if (options->scale_alpha && ratings->mean > 0)
 		spec->alpha = 1 / ratings->mean;
 	if (options->scale_unobserved)
