@@ -9,7 +9,8 @@ DATA = $(wildcard sql/factor--*.sql)
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 topall \
-	components losses optimizer sampling sgd_base sgd_avx2 sgd judge metrics
+	components losses optimizer sampling sgd_base sgd_avx2 sgd_avx512 sgd_draw \
+	sgd judge metrics
 RANK = vector operators topk page directory build insert candidates scan search \
 	vacuum check
 MODEL = name tables catalog guard write indexes manage lookup cache plans \

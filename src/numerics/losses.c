@@ -4,9 +4,12 @@
  *
  * A derivative by a vector follows from those by the scores, as every score is
  * linear in each vector, so this is all that a solver has to know of a loss.
- * Exponentials are taken of negative numbers only: nothing overflows.
+ * Exponentials are taken of negative numbers only: nothing overflows. Those of a
+ * ranking loss, one a negative, are polynomials of our own.
  */
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "numerics/losses.h"
 
@@ -22,16 +25,55 @@ loss_sigmoid(double x)
 }
 
 /*
- * ln(1 + exp(x)), and its derivative, the sigmoid of x. Not log1p(), which takes
- * several times as long: what it would add is below 1e-16.
+ * exp(x) for x <= 0 to nine digits, which is more than the scores have, and in a
+ * third of the time that the library takes for all digits. With
+ * x = n ln 2 + r, |r| <= ln(2) / 2, exp(r) is its Taylor polynomial, grouped so
+ * that the processor can compute its parts at the same time.
  */
+static inline double
+ExpNegative(double x)
+{
+	const double round = 0x1.8p52;	/* adding this leaves n in the lowest bits */
+	double		shifted = (x > -700 ? x : -700) * 1.4426950408889634 + round;
+	double		r = (x > -700 ? x : -700) - (shifted - round) * 0.6931471805599453;
+	double		r2 = r * r;
+	double		low = (1 + r) + r2 * (1.0 / 2 + r * (1.0 / 6));
+	double		high = (1.0 / 24 + r * (1.0 / 120)) + r2 * (1.0 / 720 + r * (1.0 / 5040));
+	double		power = low + r2 * r2 * high;
+	uint64_t	bits;
+	uint64_t	n;
+
+	memcpy(&n, &shifted, sizeof(n));
+	memcpy(&bits, &power, sizeof(bits));
+	bits += n << 52;
+	memcpy(&power, &bits, sizeof(power));
+	return power;
+}
+
+/* ln(1 + e) for e from 0 to 1, to eight digits: a Chebyshev fit of ln(1 + e) / e. */
+static inline double
+LogOnePlus(double e)
+{
+	double		e2 = e * e;
+	double		e4 = e2 * e2;
+	double		a = (0.999999995385 - 0.499999039928 * e) +
+		e2 * (0.333300040352 - 0.249545588712 * e);
+	double		b = (0.196781172572 - 0.153118631046 * e) +
+		e2 * (0.106142646912 - 0.0570642008046 * e);
+	double		c = 0.0199071609501 - 0.0032563784785 * e;
+
+	return e * (a + e4 * (b + e4 * c));
+}
+
+/* ln(1 + exp(x)), and its derivative, the sigmoid of x. */
 static inline double
 Softplus(double x, double *sigmoid)
 {
-	double		e = exp(-fabs(x));
+	double		e = ExpNegative(-fabs(x));
+	double		share = 1 / (1 + e);
 
-	*sigmoid = x >= 0 ? 1 / (1 + e) : e / (1 + e);
-	return (x > 0 ? x : 0) + log(1 + e);
+	*sigmoid = x >= 0 ? share : e * share;
+	return (x > 0 ? x : 0) + LogOnePlus(e);
 }
 
 double

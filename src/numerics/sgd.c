@@ -19,15 +19,9 @@
  * with the samples, never with users and items. A batch ends with its block; one
  * of everything goes on over all blocks, and sgd_step_rows() ends it.
  *
- * Negatives are drawn from the block's group of items, which keeps their rows
- * private to the block. Since the groups are dealt out anew each epoch, any two
- * items meet. Uniform draws are uniform over the group. Popular draws take the
- * item of a random pair of the block: over all blocks, item j is then drawn in
- * proportion to n_j, since a block draws as often as it has pairs. A drawn item
- * that the user has is drawn again, TRIES times at most. Whether the user has it
- * is looked up among the row's entries in the block, which are few.
- *
- * Rows are prefetched: a chunk of samples is drawn before its first is run.
+ * Rows are prefetched: a chunk of samples is drawn before its first is run. A
+ * sample with one negative, BPR's usual case, moves its three rows in one pass
+ * (SgdTriple), with the same result to the bit as one row after the other.
  *
  * Rejected: lock-free updates of shared rows (Hogwild: Niu et al. 2011): fast,
  * but never the same twice.
@@ -35,59 +29,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "numerics/sgd.h"
-#include "numerics/sgd_kernel.h"
-
-/* Samples drawn ahead. */
-#define CHUNK 16
-
-/* Draws of a negative before the sample goes without. */
-#define TRIES 8
+#include "numerics/sgd_internal.h"
 
 /* Multiply-adds between two polls: about 10 ms. */
-#define POLL_WORK 4.0e6
+#define POLL_WORK 4000000
 
 /* In SgdSide.touched: the flag, beside the count of a batch's pairs. */
 #define TOUCHED UINT32_C(0x80000000)
-
-struct SgdWorkspace
-{
-	AlsSpec		spec;
-	SgdSpec		sgd;
-	const SgdKernel *kernel;
-	size_t		d;				/* padded */
-	double		work;
-	float	   *pull;			/* d: the gradient of p, but for its penalty */
-	float	   *push;			/* d: that of q, with alpha0 > 0 */
-	float	   *score;			/* 1 + negatives */
-	float	   *slope;			/* 1 + negatives: the derivatives g */
-	uint32_t   *item;			/* CHUNK * (1 + negatives) */
-	float	   *gramian[2];		/* d x d, with alpha0 > 0 */
-};
-
-/* What sgd_run_block() was called with, and where it is. */
-typedef struct Run
-{
-	SgdWorkspace *ws;
-	SgdSide    *side;			/* users, items */
-	const SgdBlock *block;
-	uint32_t	nsamples;
-	uint32_t	batch;			/* the batch's first sample ... */
-	uint32_t	batch_end;
-	OptimizerRates rates;
-	SgdSums    *sums;
-	NumericsPoll poll;
-	void	   *arg;
-} Run;
-
-/* One sample, its items drawn. */
-typedef struct Drawn
-{
-	uint32_t	user;
-	const Rating *entry;
-	int			n;				/* negatives */
-	const uint32_t *item;		/* the observed one, then the negatives */
-} Drawn;
 
 /* ---- Workspace ---- */
 
@@ -117,7 +65,7 @@ LayOut(SgdWorkspace *ws, char *memory, const AlsSpec *spec, const SgdSpec *sgd)
 	ws->push = Carve(memory, &used, d * sizeof(float));
 	ws->score = Carve(memory, &used, items * sizeof(float));
 	ws->slope = Carve(memory, &used, items * sizeof(float));
-	ws->item = Carve(memory, &used, CHUNK * items * sizeof(uint32_t));
+	ws->item = Carve(memory, &used, SGD_CHUNK * items * sizeof(uint32_t));
 	for (int which = 0; which < 2; which++)
 		ws->gramian[which] = Carve(memory, &used, square * sizeof(float));
 	return used;
@@ -212,34 +160,55 @@ sgd_penalty(const AlsSpec *spec, const SgdSide *side, const uint64_t *offset,
 	return sum;
 }
 
-static inline float *
-Row(const SgdWorkspace *ws, float *rows, size_t row)
-{
-	return rows + row * ws->d;
-}
-
 /* Where an optimizer keeps its state of a row; NULL if it has none. */
 static inline float *
 State(const SgdWorkspace *ws, const SgdSide *side, int which, size_t row)
 {
-	return side->state[which] != NULL ? Row(ws, side->state[which], row) : NULL;
+	return side->state[which] != NULL ? sgd_row(ws, side->state[which], row) : NULL;
+}
+
+static void
+SetPace(const SgdSpec *sgd, double progress, SgdPace *pace)
+{
+	optimizer_rates(sgd->optimizer, sgd->schedule, sgd->learning_rate,
+					sgd->weight_decay, progress, &pace->rates);
+	if (sgd->optimizer != OPTIMIZER_ADAM)
+		optimizer_step(sgd->optimizer, &pace->rates, NULL, &pace->step);
+}
+
+/* The step of a row; `own` is room for it. */
+static inline const OptimizerStep *
+StepOf(const SgdWorkspace *ws, const SgdSide *side, const SgdPace *pace, size_t row,
+	   OptimizerStep *own)
+{
+	if (ws->sgd.optimizer != OPTIMIZER_ADAM)
+		return &pace->step;
+	optimizer_step(OPTIMIZER_ADAM, &pace->rates, side->power + 2 * row, own);
+	return own;
+}
+
+static inline void
+MoveBias(const SgdWorkspace *ws, const SgdSide *side, const OptimizerStep *step,
+		 size_t row, float gradient)
+{
+	if (ws->spec.biased)
+		optimizer_move(ws->sgd.optimizer, step, gradient, &side->bias[row],
+					   side->bias_state[0] != NULL ? &side->bias_state[0][row] : NULL,
+					   side->bias_state[1] != NULL ? &side->bias_state[1][row] : NULL);
 }
 
 /* Moves a row by the gradient g y + r x, and its bias by another. */
 static inline void
-MoveRow(const SgdWorkspace *ws, const SgdSide *side, const OptimizerRates *rates,
+MoveRow(const SgdWorkspace *ws, const SgdSide *side, const SgdPace *pace,
 		size_t row, float g, const float *y, float r, float bias_gradient)
 {
-	OptimizerKind kind = ws->sgd.optimizer;
-	OptimizerStep step;
+	OptimizerStep own;
+	const OptimizerStep *step = StepOf(ws, side, pace, row, &own);
 
-	optimizer_step(kind, rates, side->power != NULL ? side->power + 2 * row : NULL, &step);
-	ws->kernel->move[kind] (&step, g, y, r, Row(ws, side->factors, row),
-							State(ws, side, 0, row), State(ws, side, 1, row), ws->d);
-	if (ws->spec.biased)
-		optimizer_move(kind, &step, bias_gradient, &side->bias[row],
-					   side->bias_state[0] != NULL ? &side->bias_state[0][row] : NULL,
-					   side->bias_state[1] != NULL ? &side->bias_state[1][row] : NULL);
+	ws->kernel->move[ws->sgd.optimizer] (step, g, y, r, sgd_row(ws, side->factors, row),
+										 State(ws, side, 0, row), State(ws, side, 1, row),
+										 ws->d);
+	MoveBias(ws, side, step, row, bias_gradient);
 }
 
 /* y += 2 alpha0 / n G x for a row of the side, `pairs` times. */
@@ -247,7 +216,7 @@ static void
 AddAllPairs(SgdWorkspace *ws, const SgdSide side[2], int which, size_t row,
 			float pairs, float *y)
 {
-	const float *x = Row(ws, side[which].factors, row);
+	const float *x = sgd_row(ws, side[which].factors, row);
 	const float *gramian = ws->gramian[1 - which];
 	float		factor = (float) (2 * ws->spec.alpha0) * side[which].share[row] * pairs;
 
@@ -256,7 +225,7 @@ AddAllPairs(SgdWorkspace *ws, const SgdSide side[2], int which, size_t row,
 }
 
 static void
-CountWork(SgdWorkspace *ws, double work, NumericsPoll poll, void *arg)
+CountWork(SgdWorkspace *ws, uint64_t work, NumericsPoll poll, void *arg)
 {
 	ws->work += work;
 	if (ws->work >= POLL_WORK)
@@ -267,129 +236,30 @@ CountWork(SgdWorkspace *ws, double work, NumericsPoll poll, void *arg)
 	}
 }
 
-/* ---- Drawing ---- */
-
-/* The samples in random order. */
-static void
-Shuffle(const Run *run)
-{
-	const SgdBlock *block = run->block;
-	SgdSample  *samples = block->samples;
-	uint64_t	key = sampling_key(block->key, 0);
-	uint32_t	n = 0;
-
-	for (uint32_t row = 0; row < block->nrows; row++)
-		for (uint32_t entry = block->offset[row]; entry < block->offset[row + 1]; entry++)
-		{
-			/* Inside out: each goes to a random place among those so far. */
-			uint32_t	place = sampling_below(key, n, n + 1);
-
-			samples[n] = samples[place];
-			samples[place].row = row;
-			samples[place].entry = entry;
-			n++;
-			if ((n & 0xffff) == 0 && run->poll != NULL)
-				run->poll(run->arg);
-		}
-}
-
-/* Has the row of the block an entry for the item? */
-static bool
-Observed(const SgdBlock *block, uint32_t row, uint32_t item)
-{
-	uint32_t	from = block->offset[row];
-	uint32_t	to = block->offset[row + 1];
-
-	while (from < to)
-	{
-		uint32_t	middle = from + (to - from) / 2;
-
-		if (block->entries[middle].index < item)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from < block->offset[row + 1] && block->entries[from].index == item;
-}
-
-/* Negative k of the sample; returns false where none was found. */
-static bool
-DrawNegative(const Run *run, uint64_t key, uint32_t number, int k, uint32_t *item)
-{
-	const SgdBlock *block = run->block;
-	const SgdSpec *sgd = &run->ws->sgd;
-	uint32_t	row = block->samples[number].row;
-	int			tries = sgd->negative_kind == NEGATIVES_IN_BATCH ? 1 : TRIES;
-
-	for (int attempt = 0; attempt < tries; attempt++)
-	{
-		uint64_t	count = ((uint64_t) number * sgd->negatives + k) * TRIES + attempt;
-
-		if (sgd->negative_kind == NEGATIVES_UNIFORM)
-			*item = block->members[sampling_below(key, count, block->nmembers)];
-		else if (sgd->negative_kind == NEGATIVES_POPULARITY)
-			*item = block->entries[sampling_below(key, count, run->nsamples)].index;
-		else
-		{
-			uint32_t	size = run->batch_end - run->batch;
-			uint32_t	other = (number - run->batch + 1 + k) % size + run->batch;
-
-			*item = block->entries[block->samples[other].entry].index;
-		}
-		if (sgd->observed_negatives || !Observed(block, row, *item))
-			return true;
-	}
-	return false;
-}
-
-/* Draws the negatives of a sample and prefetches all of its rows. */
-static void
-Draw(const Run *run, uint64_t key, uint32_t number, uint32_t *item, Drawn *drawn)
-{
-	SgdWorkspace *ws = run->ws;
-	const SgdBlock *block = run->block;
-	SgdSample	sample = block->samples[number];
-	int			wanted = ws->sgd.negatives;
-
-	if (ws->sgd.negative_kind == NEGATIVES_IN_BATCH &&
-		(uint32_t) wanted >= run->batch_end - run->batch)
-		wanted = (int) (run->batch_end - run->batch) - 1;
-
-	drawn->user = (uint32_t) block->first + sample.row;
-	drawn->entry = &block->entries[sample.entry];
-	drawn->item = item;
-	drawn->n = 0;
-	item[0] = drawn->entry->index;
-	for (int k = 0; k < wanted; k++)
-		if (DrawNegative(run, key, number, k, &item[drawn->n + 1]))
-			drawn->n++;
-
-	for (size_t k = 0; k < ws->d; k += 16)
-	{
-		__builtin_prefetch(Row(ws, run->side[0].factors, drawn->user) + k, 1);
-		for (int n = 0; n <= drawn->n; n++)
-			__builtin_prefetch(Row(ws, run->side[1].factors, item[n]) + k, 1);
-	}
-}
-
 /* ---- A sample ---- */
 
 /* The scores of a sample's items, its loss, and the derivatives in ws->slope. */
 static void
-Evaluate(const Run *run, const Drawn *drawn)
+Evaluate(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	const AlsSpec *spec = &ws->spec;
-	const float *p = Row(ws, run->side[0].factors, drawn->user);
-	float		base = (float) spec->mean + run->side[0].bias[drawn->user];
+	const float *p = sgd_row(ws, run->side[0].factors, drawn->user);
 	double		weight = 1;
 	double		target = spec->implicit ? 1 : drawn->entry->value;
 
 	if (ws->sgd.weighted)
 		weight = spec->alpha * drawn->entry->value;
+	if (drawn->n == 1)
+		ws->kernel->dots(p, sgd_row(ws, run->side[1].factors, drawn->item[0]),
+						 sgd_row(ws, run->side[1].factors, drawn->item[1]), ws->d, ws->score);
+	else
+		for (int k = 0; k <= drawn->n; k++)
+			ws->score[k] = ws->kernel->dot(p, sgd_row(ws, run->side[1].factors, drawn->item[k]),
+										   ws->d);
 	for (int k = 0; k <= drawn->n; k++)
-		ws->score[k] = base + run->side[1].bias[drawn->item[k]] +
-			ws->kernel->dot(p, Row(ws, run->side[1].factors, drawn->item[k]), ws->d);
+		ws->score[k] += (float) spec->mean +
+			(spec->biased ? run->side[0].bias[drawn->user] + run->side[1].bias[drawn->item[k]] : 0);
 	run->sums->loss += loss_sample(&ws->sgd.loss, target, weight, drawn->n,
 								   ws->score, ws->slope);
 	run->sums->weight += weight;
@@ -397,32 +267,73 @@ Evaluate(const Run *run, const Drawn *drawn)
 
 /* ws->pull = sum_k slope_k q_k; returns the derivative by the user's bias. */
 static float
-Pull(const Run *run, const Drawn *drawn)
+Pull(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	float		sum = ws->slope[0];
 
-	ws->kernel->set(ws->slope[0], Row(ws, run->side[1].factors, drawn->item[0]),
+	ws->kernel->set(ws->slope[0], sgd_row(ws, run->side[1].factors, drawn->item[0]),
 					ws->pull, ws->d);
 	for (int k = 1; k <= drawn->n; k++)
 	{
-		ws->kernel->add(ws->slope[k], Row(ws, run->side[1].factors, drawn->item[k]),
+		ws->kernel->add(ws->slope[k], sgd_row(ws, run->side[1].factors, drawn->item[k]),
 						ws->pull, ws->d);
 		sum += ws->slope[k];
 	}
 	return sum;
 }
 
-/* Moves the sample's rows at once. */
+static inline void
+SetRow(const SgdWorkspace *ws, const SgdSide *side, size_t row,
+	   const OptimizerStep *step, float penalty, SgdRow *moved)
+{
+	moved->x = sgd_row(ws, side->factors, row);
+	moved->state[0] = State(ws, side, 0, row);
+	moved->state[1] = State(ws, side, 1, row);
+	moved->step = step;
+	moved->penalty = penalty;
+}
+
+/* Moves the three rows of a sample with one negative at once. */
 static void
-MoveSample(const Run *run, const Drawn *drawn)
+MoveTriple(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	SgdSide    *users = &run->side[0];
 	SgdSide    *items = &run->side[1];
 	uint32_t	u = drawn->user;
 	uint32_t	i = drawn->item[0];
-	const float *p = Row(ws, users->factors, u);
+	uint32_t	j = drawn->item[1];
+	OptimizerStep own[3];
+	SgdTriple	triple;
+
+	SetRow(ws, items, i, StepOf(ws, items, &run->pace, i, &own[0]),
+		   2 * items->penalty[i], &triple.q);
+	SetRow(ws, items, j, StepOf(ws, items, &run->pace, j, &own[1]), 0, &triple.n);
+	SetRow(ws, users, u, StepOf(ws, users, &run->pace, u, &own[2]),
+		   2 * users->penalty[u], &triple.p);
+	triple.g = ws->slope[0];
+	triple.h = ws->slope[1];
+	ws->kernel->triple[ws->sgd.optimizer] (&triple, ws->d);
+	if (!ws->spec.biased)
+		return;
+	MoveBias(ws, items, triple.q.step, i,
+			 ws->slope[0] + 2 * items->bias_penalty[i] * items->bias[i]);
+	MoveBias(ws, items, triple.n.step, j, ws->slope[1]);
+	MoveBias(ws, users, triple.p.step, u,
+			 (ws->slope[0] + ws->slope[1]) + 2 * users->bias_penalty[u] * users->bias[u]);
+}
+
+/* Moves the sample's rows, one after the other. */
+static void
+MoveSample(const SgdRun *run, const SgdDrawn *drawn)
+{
+	SgdWorkspace *ws = run->ws;
+	SgdSide    *users = &run->side[0];
+	SgdSide    *items = &run->side[1];
+	uint32_t	u = drawn->user;
+	uint32_t	i = drawn->item[0];
+	const float *p = sgd_row(ws, users->factors, u);
 	float		bias_pull = Pull(run, drawn);
 	const float *push = p;
 	float		slope = ws->slope[0];
@@ -435,32 +346,32 @@ MoveSample(const Run *run, const Drawn *drawn)
 		push = ws->push;
 		slope = 1;
 	}
-	MoveRow(ws, items, &run->rates, i, slope, push, 2 * items->penalty[i],
+	MoveRow(ws, items, &run->pace, i, slope, push, 2 * items->penalty[i],
 			ws->slope[0] + 2 * items->bias_penalty[i] * items->bias[i]);
 	for (int k = 1; k <= drawn->n; k++)
-		MoveRow(ws, items, &run->rates, drawn->item[k], ws->slope[k], p, 0, ws->slope[k]);
-	MoveRow(ws, users, &run->rates, u, 1, ws->pull, 2 * users->penalty[u],
+		MoveRow(ws, items, &run->pace, drawn->item[k], ws->slope[k], p, 0, ws->slope[k]);
+	MoveRow(ws, users, &run->pace, u, 1, ws->pull, 2 * users->penalty[u],
 			bias_pull + 2 * users->bias_penalty[u] * users->bias[u]);
 }
 
 /* Adds the sample's gradients to those of the batch. */
 static void
-GatherSample(const Run *run, const Drawn *drawn)
+GatherSample(const SgdRun *run, const SgdDrawn *drawn)
 {
 	SgdWorkspace *ws = run->ws;
 	SgdSide    *users = &run->side[0];
 	SgdSide    *items = &run->side[1];
 	uint32_t	u = drawn->user;
-	const float *p = Row(ws, users->factors, u);
-	float	   *gradient = Row(ws, users->gradient, u);
+	const float *p = sgd_row(ws, users->factors, u);
+	float	   *gradient = sgd_row(ws, users->gradient, u);
 
 	users->touched[u] = (users->touched[u] + 1) | TOUCHED;
 	for (int k = 0; k <= drawn->n; k++)
 	{
 		uint32_t	item = drawn->item[k];
 
-		ws->kernel->add(ws->slope[k], Row(ws, items->factors, item), gradient, ws->d);
-		ws->kernel->add(ws->slope[k], p, Row(ws, items->gradient, item), ws->d);
+		ws->kernel->add(ws->slope[k], sgd_row(ws, items->factors, item), gradient, ws->d);
+		ws->kernel->add(ws->slope[k], p, sgd_row(ws, items->gradient, item), ws->d);
 		users->bias_gradient[u] += ws->slope[k];
 		items->bias_gradient[item] += ws->slope[k];
 		items->touched[item] = (items->touched[item] + (k == 0 ? 1 : 0)) | TOUCHED;
@@ -472,17 +383,17 @@ GatherSample(const Run *run, const Drawn *drawn)
 /* Moves a row by the mean of the gradients that a batch left it, if any. */
 static void
 StepRow(SgdWorkspace *ws, SgdSide side[2], int which, size_t row,
-		const OptimizerRates *rates, float scale)
+		const SgdPace *pace, float scale)
 {
 	SgdSide    *self = &side[which];
 	float		pairs = (float) (self->touched[row] & ~TOUCHED);
-	float	   *gradient = Row(ws, self->gradient, row);
+	float	   *gradient = sgd_row(ws, self->gradient, row);
 
 	if (self->touched[row] == 0)
 		return;
 	if (ws->spec.alpha0 > 0)
 		AddAllPairs(ws, side, which, row, pairs, gradient);
-	MoveRow(ws, self, rates, row, scale, gradient, scale * pairs * 2 * self->penalty[row],
+	MoveRow(ws, self, pace, row, scale, gradient, scale * pairs * 2 * self->penalty[row],
 			scale * (self->bias_gradient[row] +
 					 pairs * 2 * self->bias_penalty[row] * self->bias[row]));
 	memset(gradient, 0, ws->d * sizeof(float));
@@ -494,14 +405,13 @@ void
 sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t to,
 			  double samples, double progress, NumericsPoll poll, void *arg)
 {
-	OptimizerRates rates;
-	double		work = (double) ws->d * (ws->spec.alpha0 > 0 ? ws->d : 8);
+	SgdPace		pace;
+	uint64_t	work = ws->d * (ws->spec.alpha0 > 0 ? ws->d : 8);
 
-	optimizer_rates(ws->sgd.optimizer, ws->sgd.schedule, ws->sgd.learning_rate,
-					ws->sgd.weight_decay, progress, &rates);
+	SetPace(&ws->sgd, progress, &pace);
 	for (size_t row = from; row < to; row++)
 	{
-		StepRow(ws, side, which, row, &rates, (float) (1 / samples));
+		StepRow(ws, side, which, row, &pace, (float) (1 / samples));
 		CountWork(ws, work, poll, arg);
 	}
 }
@@ -511,48 +421,53 @@ sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t 
  * which is cheaper than a list of what they touched.
  */
 static void
-StepBatch(const Run *run, uint64_t key)
+StepBatch(const SgdRun *run, uint64_t key)
 {
 	SgdWorkspace *ws = run->ws;
 	float		scale = 1 / (float) (run->batch_end - run->batch);
+	SgdDrawn		drawn[SGD_CHUNK];
 
-	for (uint32_t number = run->batch; number < run->batch_end; number++)
+	for (uint32_t start = run->batch; start < run->batch_end; start += SGD_CHUNK)
 	{
-		Drawn		drawn;
+		uint32_t	n = run->batch_end - start < SGD_CHUNK ? run->batch_end - start : SGD_CHUNK;
 
-		Draw(run, key, number, ws->item, &drawn);
-		StepRow(ws, run->side, 0, drawn.user, &run->rates, scale);
-		for (int k = 0; k <= drawn.n; k++)
-			StepRow(ws, run->side, 1, drawn.item[k], &run->rates, scale);
-		CountWork(ws, (double) ws->d * (2 + drawn.n) *
-				  (ws->spec.alpha0 > 0 ? ws->d : 4), run->poll, run->arg);
+		sgd_draw(run, key, start, n, drawn);
+		for (uint32_t c = 0; c < n; c++)
+		{
+			StepRow(ws, run->side, 0, drawn[c].user, &run->pace, scale);
+			for (int k = 0; k <= drawn[c].n; k++)
+				StepRow(ws, run->side, 1, drawn[c].item[k], &run->pace, scale);
+			CountWork(ws, ws->d * (2 + drawn[c].n) * (ws->spec.alpha0 > 0 ? ws->d : 4),
+					  run->poll, run->arg);
+		}
 	}
 }
 
 /* Runs the samples of the batch, a chunk at a time. */
 static void
-RunBatch(const Run *run, uint64_t key)
+RunBatch(const SgdRun *run, uint64_t key)
 {
 	SgdWorkspace *ws = run->ws;
-	size_t		width = 1 + (size_t) ws->sgd.negatives;
 	bool		direct = ws->sgd.batch_size == 1;
-	Drawn		drawn[CHUNK];
+	bool		plain = ws->spec.alpha0 == 0;
+	SgdDrawn		drawn[SGD_CHUNK];
 
-	for (uint32_t start = run->batch; start < run->batch_end; start += CHUNK)
+	for (uint32_t start = run->batch; start < run->batch_end; start += SGD_CHUNK)
 	{
-		uint32_t	n = run->batch_end - start < CHUNK ? run->batch_end - start : CHUNK;
+		uint32_t	n = run->batch_end - start < SGD_CHUNK ? run->batch_end - start : SGD_CHUNK;
 
-		for (uint32_t k = 0; k < n; k++)
-			Draw(run, key, start + k, ws->item + k * width, &drawn[k]);
+		sgd_draw(run, key, start, n, drawn);
 		for (uint32_t k = 0; k < n; k++)
 		{
 			Evaluate(run, &drawn[k]);
-			if (direct)
-				MoveSample(run, &drawn[k]);
-			else
+			if (!direct)
 				GatherSample(run, &drawn[k]);
-			CountWork(ws, (double) ws->d * (2 + drawn[k].n) *
-					  (direct && ws->spec.alpha0 > 0 ? ws->d : 8), run->poll, run->arg);
+			else if (plain && drawn[k].n == 1 && drawn[k].item[0] != drawn[k].item[1])
+				MoveTriple(run, &drawn[k]);
+			else
+				MoveSample(run, &drawn[k]);
+			CountWork(ws, ws->d * (2 + drawn[k].n) * (direct && !plain ? ws->d : 8),
+					  run->poll, run->arg);
 		}
 	}
 }
@@ -562,7 +477,7 @@ sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
 			  SgdSums *sums, NumericsPoll poll, void *arg)
 {
 	const SgdSpec *sgd = &ws->sgd;
-	Run			run = {
+	SgdRun			run = {
 		.ws = ws,
 		.side = side,
 		.block = block,
@@ -575,19 +490,17 @@ sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
 
 	/* Rates change with the batch; of single samples, with the chunk. */
 	uint32_t	size = sgd->batch_size == 0 ? run.nsamples :
-		sgd->batch_size == 1 ? CHUNK : sgd->batch_size;
+		sgd->batch_size == 1 ? SGD_CHUNK : sgd->batch_size;
 
 	memset(sums, 0, sizeof(*sums));
-	Shuffle(&run);
+	sgd_shuffle(&run);
 	for (run.batch = 0; run.batch < run.nsamples; run.batch = run.batch_end)
 	{
 		double		done = (double) run.batch / run.nsamples;
 
 		run.batch_end = run.nsamples - run.batch > size ? run.batch + size : run.nsamples;
-		optimizer_rates(sgd->optimizer, sgd->schedule, sgd->learning_rate,
-						sgd->weight_decay,
-						block->progress + (block->progress_end - block->progress) * done,
-						&run.rates);
+		SetPace(sgd, block->progress + (block->progress_end - block->progress) * done,
+				&run.pace);
 		RunBatch(&run, key);
 		if (sgd->batch_size > 1)
 			StepBatch(&run, key);

@@ -93,6 +93,7 @@ typedef struct SgdBlock
 	double		progress;		/* of the training, at the block's start ... */
 	double		progress_end;	/* ... and at its end */
 	SgdSample  *samples;		/* room for as many as there are entries */
+	uint64_t   *filter;			/* and for sgd_filter_words() of as many */
 } SgdBlock;
 
 typedef struct SgdSums
@@ -100,6 +101,8 @@ typedef struct SgdSums
 	double		loss;			/* of the samples, as they were drawn */
 	double		weight;			/* of their observed pairs */
 } SgdSums;
+
+extern size_t sgd_filter_words(uint32_t samples);
 
 /* Memory that the caller provides, 64-byte aligned, as for ALS. */
 typedef struct SgdWorkspace SgdWorkspace;

@@ -20,12 +20,30 @@
 
 #include "numerics/sgd_simd.h"
 
+const SgdKernel *const *
+sgd_kernel_list(void)
+{
+	static const SgdKernel *list[4];
+	int			n = 0;
+
+	list[n++] = &sgd_kernel_base;
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx2"))
+		list[n++] = &sgd_kernel_avx2;
+	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512vl"))
+		list[n++] = &sgd_kernel_avx512;
+#endif
+	list[n] = NULL;
+	return list;
+}
+
 const SgdKernel *
 sgd_kernel_choose(void)
 {
-#if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx2"))
-		return &sgd_kernel_avx2;
-#endif
-	return &sgd_kernel_base;
+	const SgdKernel *const *kernel = sgd_kernel_list();
+
+	while (kernel[1] != NULL)
+		kernel++;
+	return *kernel;
 }

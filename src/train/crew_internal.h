@@ -61,6 +61,7 @@ typedef struct EpochMember
 	uint32		entries_space;
 	Rating	   *entries;
 	SgdSample  *samples;
+	uint64_t   *filter;
 } EpochMember;
 
 /* One process's view of the work. */

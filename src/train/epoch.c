@@ -20,6 +20,13 @@
 
 #include "train/crew_internal.h"
 
+/*
+ * There are as many blocks as have so many pairs each, so that the processes,
+ * which wait for each other at the end of a stratum, do so seldom.
+ */
+#define BLOCK_PAIRS UINT64CONST(8192)
+#define MIN_BLOCKS 2
+
 /* A group has at least so many items, to draw negatives from. */
 #define GROUP_ITEMS 32
 
@@ -31,8 +38,13 @@
 static uint32
 CountBlocks(const CrewMember *member)
 {
-	uint32		blocks = Min(SGD_MAX_BLOCKS, member->matrix[MF_USERS]->nblocks);
+	const RatingMatrix *users = member->matrix[MF_USERS];
+	uint64		pairs = ((const uint64 *) users->offset.data)[users->nrows];
+	uint32		blocks = MIN_BLOCKS;
 
+	while (blocks < SGD_MAX_BLOCKS && BLOCK_PAIRS * (blocks + 1) * (blocks + 1) <= pairs)
+		blocks++;
+	blocks = Min(blocks, users->nblocks);
 	return Max(1, Min(blocks, member->matrix[MF_ITEMS]->nrows / GROUP_ITEMS));
 }
 
@@ -168,6 +180,8 @@ ReserveEntries(EpochMember *epoch, uint64 entries)
 	else
 		epoch->entries = repalloc_huge(epoch->entries, mul_size(entries, sizeof(Rating)));
 	epoch->samples = Grow(epoch->context, epoch->samples, entries, sizeof(SgdSample));
+	epoch->filter = Grow(epoch->context, epoch->filter, sgd_filter_words(entries),
+						 sizeof(uint64_t));
 	epoch->entries_space = (uint32) entries;
 }
 
@@ -232,6 +246,7 @@ DescendPiece(CrewMember *member, uint32 range)
 	block.offset = epoch->offset;
 	block.entries = epoch->entries;
 	block.samples = epoch->samples;
+	block.filter = epoch->filter;
 
 	if (sgd_run_block(epoch->workspace, epoch->side, &block, sums,
 					  crew_poll, NULL) != NUMERICS_OK)

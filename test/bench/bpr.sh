@@ -6,8 +6,11 @@
 #
 # The file has a user and the user's items in a line. It needs a server with
 # factor installed (PGHOST, PGPORT, PGUSER), and a Python with implicit and scipy.
-# Seconds are those of the epochs alone: of factor from mf_history, less the
-# first epoch, which has the reading before it; of implicit around fit().
+# Seconds are those of the epochs alone, from the end of the first to the end of
+# the last: of factor from mf_history, of implicit from its callback. The two take
+# turns, so that other work on the machine meets both; medians are printed, the
+# ratio of the medians, and the least and the largest ratio of a round.
+# ROUNDS, EPOCHS and OPTIMIZER (sgd, as implicit has it) may be set.
 set -e -u -o pipefail
 
 file=$1
@@ -29,7 +32,7 @@ factor()
 		SET max_parallel_maintenance_workers = $1;
 		SELECT count(mf_train('bpr_pairs', rating_col => NULL, model => 'bpr_speed', loss => 'bpr', factors => 64,
 			optimizer => '${OPTIMIZER:-sgd}', iterations => $epochs, index => false, verbose => false)) AS ignored \gset
-		SELECT round((($epochs - 1) * $pairs / (max(seconds) - min(seconds)) / 1e6)::numeric, 2)
+		SELECT round((($epochs - 1) * $pairs / (max(seconds) - min(seconds)) / 1e6)::numeric, 3)
 		FROM mf_history WHERE model = 'bpr_speed';
 		SELECT mf_drop('bpr_speed');
 	END
@@ -53,21 +56,25 @@ implicit()
 		epochs = int(sys.argv[3])
 		model = BayesianPersonalizedRanking(factors=64, iterations=epochs, num_threads=int(sys.argv[2]),
 		                                    random_state=1)
-		start = time.time()
-		model.fit(pairs, show_progress=False)
-		print("%.2f" % (epochs * pairs.nnz / (time.time() - start) / 1e6))
+		ends = []
+		model.fit(pairs, show_progress=False, callback=lambda *ignored: ends.append(time.time()))
+		print("%.3f" % ((epochs - 1) * pairs.nnz / (ends[-1] - ends[0]) / 1e6))
 	END
 }
 
-# Other work on the machine only ever slows a round down: the best of each counts.
+median() { sort -g | awk '{ value[NR] = $1 } END { print (value[int((NR + 1) / 2)] + value[int(NR / 2) + 1]) / 2 }'; }
+
 for processes in 1 2; do
-	ours=0
-	theirs=0
-	for ((round = 0; round < ${ROUNDS:-5}; round++)); do
-		ours=$(printf '%s\n' "$ours" "$(factor $((processes - 1)) | sed '/^$/d')" | sort -g | tail -n 1)
-		theirs=$(printf '%s\n' "$theirs" "$(implicit "$processes")" | sort -g | tail -n 1)
+	ours=() theirs=() ratios=()
+	for ((round = 0; round < ${ROUNDS:-9}; round++)); do
+		ours+=("$(factor $((processes - 1)) | sed '/^$/d')")
+		theirs+=("$(implicit "$processes")")
+		ratios+=("$(awk "BEGIN { print ${ours[-1]} / ${theirs[-1]} }")")
 	done
-	awk -v p="$processes" -v a="$ours" -v b="$theirs" 'BEGIN {
-		printf "%d process(es): factor %.2f, implicit %.2f million triples/s: %.2f times\n", p, a, b, a / b }'
+	ratios=($(printf '%s\n' "${ratios[@]}" | sort -g))
+	awk -v p="$processes" -v a="$(printf '%s\n' "${ours[@]}" | median)" \
+		-v b="$(printf '%s\n' "${theirs[@]}" | median)" -v least="${ratios[0]}" -v most="${ratios[-1]}" 'BEGIN {
+		printf "%d process(es), medians: factor %.2f, implicit %.2f million triples/s: %.2f times (rounds: %.2f to %.2f)\n",
+			p, a, b, a / b, least, most }'
 done
 psql -c "DROP TABLE bpr_pairs"

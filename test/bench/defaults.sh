@@ -2,12 +2,16 @@
 # Measures options of mf_train on several data sets: what the defaults were
 # chosen by, and the tables of doc/defaults.md.
 #
-#   FACTOR_TEST_DATA=folder test/bench/defaults.sh [explicit] [scales] [implicit] [weights] [strangers]
+#   FACTOR_TEST_DATA=folder test/bench/defaults.sh [STUDY]...
+#
+# Studies: explicit, scales, implicit, weights, strangers; and of the stochastic
+# solver rated, logistic, bpr.
 #
 # The folder holds ml-latest-small, book-crossing and lastfm. It uses the server
 # that psql finds, with factor installed, in a database of its own that it makes
-# and drops. No argument: all five, some 20 minutes. Parts that tests hold out are left alone: last.fm's test part is not even
-# loaded, and MovieLens is split by other salts than those of the tests.
+# and drops. No argument: all of them, some 40 minutes. Parts that tests hold out
+# are left alone: last.fm's test part is not even loaded, and MovieLens is split by
+# other salts than those of the tests.
 set -eu -o pipefail
 
 here=$(cd -- "$(dirname -- "$0")" && pwd)
@@ -22,10 +26,11 @@ sql -v data="$FACTOR_TEST_DATA" -v tags="$here/../data/debian-tags.csv" -f "$her
 sql -c "ALTER DATABASE $database SET client_min_messages = error" \
 	-c "ALTER DATABASE $database SET search_path = bench, public"
 
-# study NAME FEEDBACK "DATA[/SAMPLE]..." SALTS < OPTIONS: a line of options each
+# study NAME FEEDBACK "DATA[/SAMPLE]..." SALTS [COMMON] < OPTIONS: a line of
+# options each, beside what all have in common
 study()
 {
-	local name=$1 feedback=$2 sets=$3 salts=$4 lines=() set salt options
+	local name=$1 feedback=$2 sets=$3 salts=$4 common=${5:-} lines=() set salt options
 
 	mapfile -t lines
 	for set in $sets; do
@@ -33,13 +38,13 @@ study()
 			{
 				echo "SELECT split('${set%/*}', $salt);"
 				for options in "${lines[@]}"; do
-					echo "SELECT run('$name', '${set%/*}', $salt, '$feedback', '$options', $(
-						case $set in */*) echo "${set#*/}" ;; *) echo 1 ;; esac));"
+					echo "SELECT run('$name', '${set%/*}', $salt, '$feedback', \$o\$$options\$o\$, $(
+						case $set in */*) echo "${set#*/}" ;; *) echo 1 ;; esac), \$o\$$common\$o\$);"
 				done
 			} | sql >/dev/null
 		done
 	done
-	printf '\n== %s: %s feedback, splits %s\n\n' "$name" "$feedback" "$salts"
+	printf '\n== %s: %s feedback%s, splits %s\n\n' "$name" "$feedback" "${common:+, $common}" "$salts"
 	sql -c "SELECT report('$name')"
 }
 
@@ -130,10 +135,84 @@ strangers()
 	END
 }
 
-[ $# -gt 0 ] || set -- explicit scales implicit weights strangers
+# The stochastic solver: ratings, then what was chosen against what was not.
+rated()
+{
+	study rated explicit "movielens movielens-sparse movielens-dense books-rated" "100 101" "solver => 'sgd'" <<-'END'
+
+		init_std => 0.005
+		init_std => 0.02
+		init_std => 0.05
+		init_std => 0.1
+		init_std => 0.2
+		learning_rate => 0.002
+		learning_rate => 0.003
+		learning_rate => 0.01
+		learning_rate => 0.01, schedule => 'one_cycle'
+		iterations => 15
+		iterations => 60
+		regularization => 0.05 * {sd}
+		regularization => 0.075 * {sd}
+		regularization => 0.15 * {sd}
+		regularization => 0, weight_decay => 0.1
+		regularization => 0, weight_decay => 0.01
+		reg_exponent => 0.5, regularization => 1.25 * {sd}
+		bias_regularization => 2
+		bias_regularization => 8
+		batch_size => 16
+		batch_size => 256
+		batch_size => 256, learning_rate => 0.01
+		optimizer => 'adagrad', learning_rate => 0.05, batch_size => 1
+		optimizer => 'adagrad', learning_rate => 0.1, batch_size => 1
+		optimizer => 'sgd', learning_rate => 0.01, batch_size => 1
+	END
+}
+
+logistic()
+{
+	study logistic implicit "lastfm/3 movielens-counts movielens-dense tags/16 packages/3" "100" "loss => 'logistic'" <<-'END'
+
+		init_std => 0.02
+		init_std => 0.2
+		learning_rate => 0.05
+		learning_rate => 0.2
+		regularization => 0.005
+		regularization => 0.01
+		regularization => 0.04
+		negatives => 1
+		negatives => 10
+		iterations => 15
+		iterations => 60
+		optimizer => 'adam', learning_rate => 0.005, batch_size => 64
+		optimizer => 'sgd', learning_rate => 0.05
+		negative_sampling => 'popularity'
+	END
+}
+
+bpr()
+{
+	study bpr implicit "lastfm/3 movielens-counts movielens-dense tags/16 packages/3" "100" "loss => 'bpr'" <<-'END'
+
+		init_std => 0.02
+		init_std => 0.2
+		learning_rate => 0.05
+		learning_rate => 0.2
+		regularization => 0.005
+		regularization => 0.01
+		regularization => 0.04
+		negatives => 4
+		iterations => 15
+		iterations => 60
+		optimizer => 'adam', learning_rate => 0.005, batch_size => 64
+		optimizer => 'sgd', learning_rate => 0.05
+		negative_sampling => 'popularity'
+	END
+}
+
+[ $# -gt 0 ] || set -- explicit scales implicit weights strangers rated logistic bpr
 for name; do
 	case $name in
-		explicit|scales|implicit|weights|strangers) "$name" ;;
+		explicit|scales|implicit|weights|strangers|rated|logistic|bpr) "$name" ;;
 		*) echo "no study \"$name\"" >&2; exit 1 ;;
 	esac
 done

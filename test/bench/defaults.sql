@@ -191,8 +191,9 @@ CREATE TABLE runs (
 
 -- Trains on bench.training and measures; for `data` and `salt` see split().
 -- In the options {sd} stands for the standard deviation of the ratings, {density}
--- for ratings / (users * items).
-CREATE FUNCTION run(study text, data text, salt int, feedback text, options text, sample int)
+-- for ratings / (users * items). What all of a study have in common comes apart.
+CREATE FUNCTION run(study text, data text, salt int, feedback text, options text, sample int,
+					common text DEFAULT '')
 	RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	given text := (
@@ -206,7 +207,8 @@ DECLARE
 BEGIN
 	EXECUTE format('SELECT seconds FROM public.mf_train(''bench.training'', model => ''bench.m'',
 						feedback => %L, verbose => false %s)',
-				   feedback, CASE WHEN given <> '' THEN ', ' || given ELSE '' END) INTO spent;
+				   feedback, CASE WHEN common <> '' THEN ', ' || common ELSE '' END ||
+				   CASE WHEN given <> '' THEN ', ' || given ELSE '' END) INTO spent;
 	ANALYZE m_users, m_items;
 	IF feedback = 'explicit' THEN
 		e := bench.rmse();

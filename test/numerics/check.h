@@ -72,6 +72,7 @@ extern void test_judge(void);
 extern void test_foldin(void);
 extern void test_topall(void);
 extern void test_normal(void);
+extern void test_losses(void);
 extern void test_sgd(void);
 
 #endif							/* CHECK_H */

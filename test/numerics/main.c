@@ -90,6 +90,7 @@ main(void)
 	test_foldin();
 	test_topall();
 	test_normal();
+	test_losses();
 	test_sgd();
 	printf("%d passed, %d failed\n", passed, failed);
 	return failed == 0 ? 0 : 1;

@@ -1,8 +1,6 @@
 /*
- * test_sgd.c: losses against finite differences, optimizers against their
- * formulas in double precision, and the stochastic solver: its full-batch
- * gradient against finite differences of the objective, its samples, and that
- * kernels and batches agree.
+ * test_sgd.c: the stochastic solver: its full-batch gradient against finite
+ * differences of the objective, its samples, and that kernels and batches agree.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -21,169 +19,6 @@ static void *
 keep(size_t size)
 {
 	return kept[nkept++] = allocate(size);
-}
-
-/* ---- Losses ---- */
-
-static void
-check_loss(const char *name, const LossSpec *spec, double target, double weight, int n)
-{
-	double		worst = 0;
-	float		score[8];
-	float		slope[8];
-	float		ignored[8];
-
-	for (int trial = 0; trial < 200; trial++)
-	{
-		for (int k = 0; k <= n; k++)
-			score[k] = 3 * random_normal();
-		(void) loss_sample(spec, target, weight, n, score, slope);
-		for (int k = 0; k <= n; k++)
-		{
-			float		x = score[k];
-			float		up = x + 0.01f;
-			float		down = x - 0.01f;
-			double		difference;
-
-			score[k] = up;
-			difference = loss_sample(spec, target, weight, n, score, ignored);
-			score[k] = down;
-			difference -= loss_sample(spec, target, weight, n, score, ignored);
-			score[k] = x;
-			difference /= (double) up - down;
-			worst = fmax(worst, fabs(difference - slope[k]) / (1 + fabs(difference)));
-		}
-	}
-	check(worst < 2e-4, "losses: %s, %d negatives: derivatives are finite differences (%.1e)",
-		  name, n, worst);
-}
-
-static void
-test_losses(void)
-{
-	LossSpec	squared = {.kind = LOSS_SQUARED};
-	LossSpec	linked = {.kind = LOSS_SQUARED, .linked = true, .low = 0, .high = 5.5};
-	LossSpec	logistic = {.kind = LOSS_LOGISTIC, .high = 1};
-	LossSpec	bpr = {.kind = LOSS_BPR};
-	float		far[2] = {-800, 800};
-	float		slope[2];
-
-	random_seed("losses", 71);
-	check_loss("squared", &squared, 3.5, 1, 0);
-	check_loss("squared", &squared, 1, 0.7, 3);
-	check_loss("squared in a range", &linked, 4.5, 1, 0);
-	check_loss("logistic", &logistic, 1, 1, 4);
-	check_loss("logistic, label 0", &logistic, 0, 2, 0);
-	check_loss("logistic, label 0.3", &logistic, 0.3, 1, 1);
-	check_loss("bpr", &bpr, 1, 1, 1);
-	check_loss("bpr", &bpr, 1, 2.5, 5);
-
-	check(fabs(loss_sample(&bpr, 1, 1, 1, far, slope) - 1600) < 1e-9 &&
-		  slope[0] == -1 && slope[1] == 1, "losses: bpr does not overflow");
-	check(fabs(loss_sample(&logistic, 1, 1, 1, far, slope) - 1600) < 1e-9,
-		  "losses: logistic does not overflow");
-	check(fabs(loss_prediction(&linked, loss_score(3.1, 0, 5.5)) - 3.1) < 1e-12 &&
-		  loss_prediction(&linked, 900) == 5.5 && loss_prediction(&linked, -900) == 0,
-		  "losses: a prediction's score gives the prediction, and none leaves the range");
-}
-
-/* ---- Optimizers ---- */
-
-/* Ten steps by the formulas, all in double precision. */
-static double
-reference_steps(OptimizerKind kind, const double *gradient, int n, double x,
-				double rate, double decay)
-{
-	double		m = 0;
-	double		v = 0;
-
-	for (int t = 1; t <= n; t++)
-	{
-		double		g = gradient[t - 1];
-
-		x -= rate * decay * x;
-		if (kind == OPTIMIZER_SGD)
-			x -= rate * g;
-		else if (kind == OPTIMIZER_ADAGRAD)
-		{
-			v += g * g;
-			x -= rate * g / (sqrt(v) + 1e-10);
-		}
-		else
-		{
-			m = 0.9 * m + 0.1 * g;
-			v = 0.999 * v + 0.001 * g * g;
-			x -= rate * (m / (1 - pow(0.9, t))) / (sqrt(v / (1 - pow(0.999, t))) + 1e-8);
-		}
-	}
-	return x;
-}
-
-static void
-check_optimizer(const char *name, OptimizerKind kind, const SgdKernel *kernel)
-{
-	enum {D = 32, STEPS = 50};
-	float	   *x = allocate(D * sizeof(float));
-	float	   *y = allocate(D * sizeof(float));
-	float	   *state[2] = {allocate(D * sizeof(float)), allocate(D * sizeof(float))};
-	double		gradient[D][STEPS];
-	double		first[D];
-	float		power[2] = {1, 1};
-	float		scalar = 0;
-	float		scalar_state[2] = {0, 0};
-	double		worst = 0;
-
-	for (int k = 0; k < D; k++)
-		first[k] = x[k] = k == 0 ? scalar = 0.5 : random_normal();
-	for (int t = 0; t < STEPS; t++)
-	{
-		OptimizerRates rates;
-		OptimizerStep step;
-
-		optimizer_rates(kind, SCHEDULE_CONSTANT, 0.02, 0.3, 0.5, &rates);
-		optimizer_step(kind, &rates, power, &step);
-		for (int k = 0; k < D; k++)
-		{
-			y[k] = random_normal();
-			gradient[k][t] = 1.5 * y[k] + 0.25 * x[k];
-		}
-		optimizer_move(kind, &step, (float) gradient[0][t], &scalar,
-					   &scalar_state[0], &scalar_state[1]);
-		kernel->move[kind] (&step, 1.5f, y, 0.25f, x, state[0], state[1], D);
-	}
-	for (int k = 0; k < D; k++)
-		worst = fmax(worst, fabs(x[k] - reference_steps(kind, gradient[k], STEPS, first[k],
-														0.02, 0.3)));
-	worst = fmax(worst, fabs(scalar - x[0]));
-	check(worst < 2e-5, "optimizers: %s by kernel %s: %d steps are the formulas' (%.1e)",
-		  name, kernel->name, STEPS, worst);
-	free(x);
-	free(y);
-	free(state[0]);
-	free(state[1]);
-}
-
-static void
-test_optimizers(void)
-{
-	const SgdKernel *kernel[] = {&sgd_kernel_base, sgd_kernel_choose()};
-	OptimizerRates start;
-	OptimizerRates top;
-	OptimizerRates end;
-
-	random_seed("optimizers", 72);
-	for (int k = 0; k < 2; k++)
-	{
-		check_optimizer("sgd", OPTIMIZER_SGD, kernel[k]);
-		check_optimizer("adagrad", OPTIMIZER_ADAGRAD, kernel[k]);
-		check_optimizer("adam", OPTIMIZER_ADAM, kernel[k]);
-	}
-	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0, &start);
-	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0.25, &top);
-	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 1, &end);
-	check(fabs(start.rate - 0.04) < 1e-6 && fabs(top.rate - 1) < 1e-6 &&
-		  fabs(end.rate - 1e-5) < 1e-9 && fabs(top.beta1 - 0.85) < 1e-6,
-		  "optimizers: the one cycle starts, peaks and ends where it should");
 }
 
 /* ---- The solver ---- */
@@ -262,6 +97,7 @@ training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
 	t->block.key = 99;
 	t->block.progress_end = 0.1;
 	t->block.samples = t->samples;
+	t->block.filter = keep(sgd_filter_words((uint32_t) p->npairs) * sizeof(uint64_t));
 	return t;
 }
 
@@ -409,6 +245,57 @@ train(Training *t, int epochs)
 	return objective(t) / before;
 }
 
+/*
+ * Zero vectors, so that every score is 0 and every slope of the logistic loss
+ * -1/2 for an observed pair and 1/2 for a negative: what a full batch leaves an
+ * item's bias counts them. Three in ten of the pairs that there could be are
+ * observed, so draws meet observed pairs all the time.
+ */
+static void
+check_negatives(const char *name, NegativeKind kind, bool observed)
+{
+	AlsSpec		spec = {.factors = 2, .implicit = true, .biased = true, .alpha = 1};
+	SgdSpec		sgd = {.loss = {.kind = LOSS_LOGISTIC, .high = 1}, .negatives = 3,
+	.negative_kind = kind, .observed_negatives = observed, .batch_size = 0};
+	Training   *t = training_make(&spec, &sgd, sgd_kernel_choose());
+	const Problem *p = t->problem;
+	uint32_t	all = t->block.nrows;
+	size_t		wrong = 0;
+	double		drawn = 0;
+	SgdSums		sums;
+
+	for (int which = 0; which < 2; which++)
+	{
+		memset(t->side[which].factors, 0, t->side[which].n * p->stride * sizeof(float));
+		memset(t->side[which].bias, 0, t->side[which].n * sizeof(float));
+	}
+	for (uint32_t user = 0; user < all; user++)
+	{
+		uint32_t	offset[2] = {0, t->offset[user + 1] - t->offset[user]};
+
+		t->block.first = user;
+		t->block.nrows = 1;
+		t->block.offset = offset;
+		t->block.entries = p->entries[0] + t->offset[user];
+		(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+		for (uint32_t item = 0; item < t->side[1].n; item++)
+		{
+			float		slope = t->side[1].bias_gradient[item];
+			bool		has = false;
+
+			for (uint32_t k = t->offset[user]; k < t->offset[user + 1]; k++)
+				has |= p->entries[0][k].index == item;
+			if (has && slope != -0.5f)
+				wrong++;
+			drawn += 2 * slope + (has ? 1 : 0);
+			t->side[1].bias_gradient[item] = 0;
+			t->side[1].touched[item] = 0;
+		}
+	}
+	check((wrong == 0) == !observed && drawn > 2 * (double) p->npairs,
+		  "stochastic: negatives, %s: %zu observed items drawn in %.0f draws", name, wrong, drawn);
+}
+
 static void
 test_solver(void)
 {
@@ -424,6 +311,7 @@ test_solver(void)
 	.learning_rate = 0.05, .batch_size = 1};
 	SgdSpec		bpr = {.loss = {.kind = LOSS_BPR}, .negatives = 2, .weighted = true,
 	.negative_kind = NEGATIVES_POPULARITY, .learning_rate = 0.05, .batch_size = 1};
+	SgdSpec		single = bpr;
 	SgdSpec		batch = bpr;
 	Training   *a;
 	Training   *b;
@@ -436,6 +324,9 @@ test_solver(void)
 	check_gradient("bpr", &choices, bpr);
 	batch.negative_kind = NEGATIVES_IN_BATCH;
 	check_gradient("bpr, negatives in the batch", &choices, batch);
+
+	check_negatives("uniform", NEGATIVES_UNIFORM, false);
+	check_negatives("uniform, observed ones too", NEGATIVES_UNIFORM, true);
 
 	for (OptimizerKind kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAM; kind++)
 		for (int size = 1; size <= 8; size += 7)
@@ -450,14 +341,24 @@ test_solver(void)
 				  (int) kind, size, fall);
 		}
 
-	a = training_make(&gravity, &squared, &sgd_kernel_base);
-	b = training_make(&gravity, &squared, sgd_kernel_choose());
-	(void) train(a, 3);
-	(void) train(b, 3);
-	check(same_bytes(a->side[0].factors, b->side[0].factors,
-					 a->side[0].n * a->problem->stride * sizeof(float)),
-		  "stochastic: kernels %s and %s agree to the bit", sgd_kernel_base.name,
-		  sgd_kernel_choose()->name);
+	single.negatives = 1;
+	single.optimizer = OPTIMIZER_ADAM;
+	for (const SgdKernel *const *kernel = sgd_kernel_list(); kernel[1] != NULL; kernel++)
+		for (int k = 0; k < 2; k++)
+		{
+			const AlsSpec *spec = k == 0 ? &gravity : &choices;
+			const SgdSpec *sgd = k == 0 ? &squared : &single;
+
+			a = training_make(spec, sgd, kernel[0]);
+			b = training_make(spec, sgd, kernel[1]);
+			(void) train(a, 3);
+			(void) train(b, 3);
+			check(same_bytes(a->side[0].factors, b->side[0].factors,
+							 a->side[0].n * a->problem->stride * sizeof(float)) &&
+				  same_bytes(a->side[1].bias, b->side[1].bias, a->side[1].n * sizeof(float)),
+				  "stochastic: %s: kernels %s and %s agree to the bit",
+				  k == 0 ? "squared with gravity" : "bpr", kernel[0]->name, kernel[1]->name);
+		}
 
 	/* Rows of a pair alone in its batch move as those of a pair by itself. */
 	squared.batch_size = 1;
@@ -523,8 +424,6 @@ test_sampling(void)
 void
 test_sgd(void)
 {
-	test_losses();
-	test_optimizers();
 	test_sampling();
 	test_solver();
 	while (nproblems > 0)

@@ -63,14 +63,15 @@ my $in_memory = q{SET maintenance_work_mem = '256MB'; SET work_mem = '64MB'};
 my $in_files = q{SET maintenance_work_mem = '1MB'; SET work_mem = '64MB'};
 my $workers = 'SET max_parallel_maintenance_workers =';
 
-# The last two are by the stochastic solver, with pairs held out and without.
+# The last three are by the stochastic solver, with pairs held out and without.
 my %options_of = (
 	explicit => "feedback => 'explicit'",
 	implicit => "feedback => 'implicit'",
 	squared => "solver => 'sgd', holdout => 0.1, patience => 100",
-	bpr => "loss => 'bpr', negatives => 2, gravity => 0.2");
+	bpr => "loss => 'bpr', negatives => 2, gravity => 0.2",
+	triples => "loss => 'bpr', optimizer => 'adam', learning_rate => 0.01");
 
-foreach my $feedback ('explicit', 'implicit', 'squared', 'bpr')
+foreach my $feedback ('explicit', 'implicit', 'squared', 'bpr', 'triples')
 {
 	# Some 1e10 operations: worth workers.
 	my $options = "$options_of{$feedback}, factors => 64, iterations => 16, seed => 3";
