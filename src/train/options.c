@@ -10,8 +10,11 @@
  *	 solution's shape. The default lambda is a constant times the standard
  *	 deviation of the ratings. (lambda_b needs nothing: biases grow by s, their
  *	 squares by s^2.)
- *	 Behind a sigmoid scaled to a range the vectors have no scale, so lambda has
- *	 to grow by s^2.
+ *	 Behind a sigmoid scaled to a range vectors and biases have no scale, so
+ *	 lambda and lambda_b have to grow by s^2.
+ *	 Adam and AdaGrad move a number by the learning rate, whatever the gradient's
+ *	 scale. So the default rate is a constant times the standard deviation too;
+ *	 not so behind a sigmoid, nor with plain descent, whose steps grow themselves.
  * - implicit: only the weights' proportion to alpha0 and lambda matters, so the
  *	 default alpha makes the mean weight one.
  *
@@ -213,19 +216,21 @@ void
 options_resolve(TrainOptions *options, const RatingSet *ratings)
 {
 	AlsSpec    *spec = &options->spec;
+	double		variance = ratings->mean_square - ratings->mean * ratings->mean;
 
+	/* Ratings that are all the same leave nothing to scale by. */
+	if (!(variance > 1e-12 * ratings->mean_square))
+		variance = 1;
 	if (options->center)
 		spec->mean = options->sgd.loss.linked || options->sgd.loss.kind == LOSS_LOGISTIC ?
 			loss_score(ratings->mean, options->sgd.loss.low, options->sgd.loss.high) :
 			ratings->mean;
 	if (options->scale_regularization)
-	{
-		double		variance = ratings->mean_square - ratings->mean * ratings->mean;
-
-		/* Ratings that are all the same leave nothing to regularize. */
-		if (variance > 1e-12 * ratings->mean_square)
-			spec->regularization *= options->sgd.loss.linked ? variance : sqrt(variance);
-	}
+		spec->regularization *= options->sgd.loss.linked ? variance : sqrt(variance);
+	if (options->scale_bias_regularization)
+		spec->bias_regularization *= variance;
+	if (options->scale_rate)
+		options->sgd.learning_rate *= sqrt(variance);
 	if (options->scale_alpha && ratings->mean > 0)
 		spec->alpha = 1 / ratings->mean;
 	if (options->scale_unobserved)

@@ -38,6 +38,8 @@ typedef struct TrainOptions
 	SgdSpec		sgd;			/* the loss and, of a stochastic training, how */
 	bool		center;			/* start from the mean of the ratings */
 	bool		scale_regularization;	/* by the ratings' deviation */
+	bool		scale_bias_regularization;
+	bool		scale_rate;
 	bool		scale_alpha;	/* by the ratings' mean */
 	bool		scale_unobserved;	/* by the ratings' density: alpha0 is that
 									 * times unobserved_share */

@@ -21,18 +21,27 @@
 #define MAX_INIT_STD 1000
 
 /* Defaults: see doc/defaults.md for how they were chosen. */
-#define SGD_REG_EXPONENT 1.0
-#define SGD_INIT_STD 0.1
 #define SGD_EPOCHS 30
-#define SQUARED_RATE 0.005
-#define SQUARED_REGULARIZATION 0.1
-#define SQUARED_BIAS_REGULARIZATION 4.0
-#define SQUARED_BATCH 64
-#define RANKING_RATE 0.1
+#define RATED_REG_EXPONENT 0.5
+#define RATED_INIT_STD 0.02
+#define RATED_REGULARIZATION 1.25
+#define RATED_BIAS_REGULARIZATION 4.0
+#define RANKING_REG_EXPONENT 1.0
+#define RANKING_INIT_STD 0.1
 #define RANKING_REGULARIZATION 0.02
 #define LOGISTIC_NEGATIVES 4
 #define BPR_NEGATIVES 1
 #define HOLDOUT_TIME_FRACTION 0.1
+
+/* By OptimizerKind: of rated pairs, and of all else. */
+typedef struct Pace
+{
+	double		rate;
+	int			batch;
+} Pace;
+
+static const Pace rated_pace[] = {{0.01, 1}, {0.1, 1}, {0.005, 64}};
+static const Pace ranking_pace[] = {{0.05, 1}, {0.1, 1}, {0.005, 64}};
 
 static const char *const feedbacks[] = {"explicit", "implicit", NULL};
 static const char *const losses[] = {"squared", "logistic", "bpr", NULL};
@@ -162,6 +171,7 @@ options_read_sgd(FunctionCallInfo fcinfo, const RatingSource *source,
 	AlsSpec    *spec = &options->spec;
 	bool		squared = sgd->loss.kind == LOSS_SQUARED;
 	bool		rated = squared && !spec->implicit;
+	const Pace *pace;
 
 	sgd->seed = (uint64) (arg_given(fcinfo, ARG_SEED) ? PG_GETARG_INT64(ARG_SEED) : 0);
 	if (options->solver == SOLVER_ALS)
@@ -171,24 +181,29 @@ options_read_sgd(FunctionCallInfo fcinfo, const RatingSource *source,
 	}
 	options->iterations = arg_int(fcinfo, ARG_ITERATIONS, SGD_EPOCHS, 1, MAX_EPOCHS);
 	spec->regularization = arg_real(fcinfo, ARG_REGULARIZATION,
-									rated ? SQUARED_REGULARIZATION : RANKING_REGULARIZATION,
+									rated ? RATED_REGULARIZATION : RANKING_REGULARIZATION,
 									0, MAX_REGULARIZATION);
 	options->scale_regularization = rated && !arg_given(fcinfo, ARG_REGULARIZATION);
-	spec->reg_exponent = arg_real(fcinfo, ARG_REG_EXPONENT, SGD_REG_EXPONENT, 0, 1);
+	spec->reg_exponent = arg_real(fcinfo, ARG_REG_EXPONENT,
+								  rated ? RATED_REG_EXPONENT : RANKING_REG_EXPONENT, 0, 1);
 	if (spec->biased)
 		spec->bias_regularization = arg_real(fcinfo, ARG_BIAS_REGULARIZATION,
-											 rated ? SQUARED_BIAS_REGULARIZATION : 0,
+											 rated ? RATED_BIAS_REGULARIZATION : 0,
 											 0, MAX_REGULARIZATION);
+	options->scale_bias_regularization = sgd->loss.linked &&
+		!arg_given(fcinfo, ARG_BIAS_REGULARIZATION);
 
 	sgd->optimizer = arg_choice(fcinfo, ARG_OPTIMIZER,
 								rated ? OPTIMIZER_ADAM : OPTIMIZER_ADAGRAD, optimizers);
 	sgd->schedule = arg_choice(fcinfo, ARG_SCHEDULE, SCHEDULE_CONSTANT, schedules);
-	sgd->learning_rate = arg_real(fcinfo, ARG_LEARNING_RATE,
-								  rated ? SQUARED_RATE : RANKING_RATE, 0, MAX_RATE);
+	pace = &(rated ? rated_pace : ranking_pace)[sgd->optimizer];
+	sgd->learning_rate = arg_real(fcinfo, ARG_LEARNING_RATE, pace->rate, 0, MAX_RATE);
+	options->scale_rate = rated && !sgd->loss.linked && sgd->optimizer != OPTIMIZER_SGD &&
+		!arg_given(fcinfo, ARG_LEARNING_RATE);
 	sgd->weight_decay = arg_real(fcinfo, ARG_WEIGHT_DECAY, 0, 0, MAX_RATE);
-	sgd->batch_size = arg_int(fcinfo, ARG_BATCH_SIZE, rated ? SQUARED_BATCH : 1,
-							  0, SGD_MAX_BATCH);
-	sgd->init_std = arg_real(fcinfo, ARG_INIT_STD, SGD_INIT_STD, 0, MAX_INIT_STD);
+	sgd->batch_size = arg_int(fcinfo, ARG_BATCH_SIZE, pace->batch, 0, SGD_MAX_BATCH);
+	sgd->init_std = arg_real(fcinfo, ARG_INIT_STD,
+							 rated ? RATED_INIT_STD : RANKING_INIT_STD, 0, MAX_INIT_STD);
 	ReadNegatives(fcinfo, options);
 
 	/* The mean weight is one, as with ALS, where weights are the model's sense. */

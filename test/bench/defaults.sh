@@ -138,33 +138,33 @@ strangers()
 # The stochastic solver: ratings, then what was chosen against what was not.
 rated()
 {
-	study rated explicit "movielens movielens-sparse movielens-dense books-rated" "100 101" "solver => 'sgd'" <<-'END'
+	study rated explicit "movielens movielens-sparse movielens-dense books-rated movielens-x20" "100 101" "solver => 'sgd'" <<-'END'
 
 		init_std => 0.005
-		init_std => 0.02
 		init_std => 0.05
 		init_std => 0.1
 		init_std => 0.2
-		learning_rate => 0.002
-		learning_rate => 0.003
-		learning_rate => 0.01
-		learning_rate => 0.01, schedule => 'one_cycle'
+		learning_rate => 0.005
+		learning_rate => 0.0025 * {sd}
+		learning_rate => 0.01 * {sd}
+		learning_rate => 0.01 * {sd}, schedule => 'one_cycle'
 		iterations => 15
 		iterations => 60
-		regularization => 0.05 * {sd}
-		regularization => 0.075 * {sd}
-		regularization => 0.15 * {sd}
+		regularization => 1 * {sd}
+		regularization => 1.5 * {sd}
+		reg_exponent => 1, regularization => 0.1 * {sd}
+		reg_exponent => 1, regularization => 0.15 * {sd}
 		regularization => 0, weight_decay => 0.1
-		regularization => 0, weight_decay => 0.01
-		reg_exponent => 0.5, regularization => 1.25 * {sd}
 		bias_regularization => 2
 		bias_regularization => 8
 		batch_size => 16
 		batch_size => 256
-		batch_size => 256, learning_rate => 0.01
-		optimizer => 'adagrad', learning_rate => 0.05, batch_size => 1
-		optimizer => 'adagrad', learning_rate => 0.1, batch_size => 1
-		optimizer => 'sgd', learning_rate => 0.01, batch_size => 1
+		optimizer => 'adagrad'
+		optimizer => 'adagrad', learning_rate => 0.05 * {sd}
+		optimizer => 'adagrad', learning_rate => 0.2 * {sd}
+		optimizer => 'sgd'
+		optimizer => 'sgd', learning_rate => 0.005
+		optimizer => 'sgd', learning_rate => 0.02
 	END
 }
 
