@@ -7,6 +7,7 @@
 # These make variables are heeded: WERROR, PROFILE, COPT; and REGRESS, ISOLATION,
 # PROVE_TESTS, NUMERICS to choose tests ("none" for none of a class):
 #   make test REGRESS="predict topk" ISOLATION=none PROVE_TESTS=none NUMERICS=none
+# TAP scripts that are chosen so show their notes: figures, seeds.
 set -u -o pipefail
 
 if [ -z "${FACTOR_SANDBOX:-}" ]; then
@@ -217,6 +218,7 @@ test_tap()
 		fi
 		printf '%-40s %s (%d s)\n' "$name" "$verdict" $((SECONDS - started))
 		sed -n 's/^ok [0-9]* # skip/    skipped:/p' "$log"
+		[ -z "$tap" ] || sed -n 's/^# /    /p' "$log"
 		[ "$verdict" != FAILED ] || show "$log" "$TESTLOGDIR/${name}"_*.log
 	done
 	note tap "$passed" "$failed" "$skipped"

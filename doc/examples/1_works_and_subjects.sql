@@ -61,14 +61,14 @@ SELECT mf_map_svg('works', n => 150) \g (format=unaligned tuples_only=on) :pictu
 -- forgotten. The score is a probability, with negatives drawn as above.
 SELECT string_agg(subject, ', ' ORDER BY subject) AS "0ad has" FROM training WHERE work = '0ad';
 SELECT item AS "and might have", round(score::numeric, 3) AS score
-FROM mf_topk('0ad', 10, 'works') ORDER BY mf_topk.score DESC;
+FROM mf_topk('0ad', 10, 'works');
 
 -- Subjects like a subject, by the cosine of their embeddings; and works like a
 -- work.
 SELECT item AS "like protocol::smtp", round(similarity::numeric, 3) AS cosine
 FROM mf_similar_items('protocol::smtp', 10, 'works') ORDER BY similarity DESC;
-SELECT user_id AS "like gimp", round(similarity::numeric, 3) AS cosine
-FROM mf_similar_users('gimp', 5, 'works') ORDER BY similarity DESC, user_id;
+SELECT user_id AS "like audacity", round(similarity::numeric, 3) AS cosine
+FROM mf_similar_users('audacity', 5, 'works') ORDER BY similarity DESC, user_id;
 
 -- How good are the tens? Of the tags held out, over all tags that a work does not
 -- have, beside the same ten most popular tags for everyone.

@@ -116,12 +116,13 @@ FROM films_users u, films_items i JOIN movies USING (movie_id)
 WHERE u.user_id = 1 AND i.ratings >= 20
 ORDER BY i.factors <=> u.factors LIMIT 10;
 
--- The ten best that the user has not rated: mean, both biases, and the product.
--- Scores stay within the range of the ratings.
+-- The ten best that the user has not rated: mean, both biases, and the product. What
+-- is shown stays within the range of the ratings; the order, which a join would lose, is
+-- kept as a place.
 \echo 'The ten best unseen for user 1'
-SELECT title, round(score::numeric, 2) AS stars, i.ratings
-FROM mf_topk(1, 10, 'films') t JOIN movies ON movie_id = t.item JOIN films_items i USING (movie_id)
-ORDER BY t.score DESC, movie_id;
+SELECT place, title, round(score::numeric, 2) AS stars, i.ratings
+FROM mf_topk(1, 10, 'films') WITH ORDINALITY t (movie_id, score, place) JOIN movies USING (movie_id) JOIN films_items i USING (movie_id)
+ORDER BY place;
 
 -- Nearest neighbours through the index, which training made: the plan says so. For a
 -- hundred films the ten nearest are as near as those that an exact search finds.

@@ -82,9 +82,9 @@ FROM figures ORDER BY rmse DESC;
 
 -- Ten films for a user, in stars again.
 \echo 'Ten for user 42'
-SELECT title, round((0.5 + 4.5 * score)::numeric, 2) AS stars, ratings
-FROM mf_topk(42, 10, 'films') t JOIN movies ON movie_id = t.item JOIN films_items i USING (movie_id)
-ORDER BY t.score DESC, movie_id;
+SELECT place, title, round((0.5 + 4.5 * score)::numeric, 2) AS stars, i.ratings
+FROM mf_topk(42, 10, 'films') WITH ORDINALITY t (movie_id, score, place) JOIN movies USING (movie_id) JOIN films_items i USING (movie_id)
+ORDER BY place;
 
 -- Ten for everyone: how unlike each other the films of a list are (1 - cosine), how
 -- unexpected (bits), and how much of the catalogue is in any list.

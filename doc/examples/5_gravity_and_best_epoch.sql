@@ -120,5 +120,5 @@ SELECT isbn AS book FROM zeros_items ORDER BY ratings DESC, isbn LIMIT 1 \gset
 SELECT item AS isbn, round(similarity::numeric, 3) AS cosine FROM mf_similar_items(:'book', 5, 'zeros') ORDER BY similarity DESC, item;
 SELECT user_id AS reader FROM rated_users ORDER BY ratings DESC, user_id LIMIT 1 \gset
 \echo 'For reader' :reader
-SELECT item AS isbn, round(score::numeric, 2) AS score FROM mf_topk(:'reader', 10, 'rated') ORDER BY mf_topk.score DESC, item;
+SELECT item AS isbn, round(score::numeric, 2) AS score FROM mf_topk(:'reader', 10, 'rated');
 \endif

@@ -199,18 +199,27 @@ SKIP:
 	cmp_ok($recall, '>=', 0.26, 'implicit: Recall@20 of at least 0.26');
 	cmp_ok($ndcg, '>=', 0.26, 'implicit: NDCG@20 of at least 0.26');
 
-	# The pairwise ranking loss, with options chosen on the validation part.
+	# The pairwise ranking loss, with options chosen on the validation part; the mean
+	# of five seeds, since what is drawn depends on them.
 	my %chosen = (
 		'bpr' => 'negatives => 4, regularization => 0.03, iterations => 80',
 		'bpr with gravity' => 'gravity => 1, iterations => 40');
 
 	for my $name (sort keys %chosen)
 	{
-		train('training', ", loss => 'bpr', $chosen{$name}, rating_col => NULL");
-		$node->safe_psql('postgres', 'ANALYZE m_users, m_items');
-		($users, $recall, $ndcg) = split /\|/, $node->safe_psql('postgres', $ranking);
-		note sprintf("last.fm, %s: Recall\@20 %.4f, NDCG\@20 %.4f", $name, $recall, $ndcg);
-		cmp_ok($recall, '>=', 0.24, "$name: Recall\@20 of at least 0.24");
+		my (@recall, @ndcg);
+
+		for my $seed (1 .. 5)
+		{
+			train('training', ", loss => 'bpr', $chosen{$name}, seed => $seed, rating_col => NULL");
+			$node->safe_psql('postgres', 'ANALYZE m_users, m_items');
+			($users, $recall, $ndcg) = split /\|/, $node->safe_psql('postgres', $ranking);
+			push @recall, $recall;
+			push @ndcg, $ndcg;
+		}
+		note sprintf("last.fm, %s, mean of %d seeds: Recall\@20 %.4f (%s), NDCG\@20 %.4f",
+			$name, scalar @recall, mean(@recall), join(', ', map { sprintf '%.4f', $_ } @recall), mean(@ndcg));
+		cmp_ok(mean(@recall), '>=', 0.24, "$name: Recall\@20 of at least 0.24");
 	}
 }
 
