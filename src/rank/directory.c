@@ -5,8 +5,12 @@
  * none, or it is full, topk_make_room looks through the directory, all under
  * the exclusive lock of the meta page: a page of the group with the flag ROOM,
  * else a free page, else a new one at the end of the file.  The pass over the
- * directory is a few hundred entries a page and happens once for every page
- * that inserts fill, so a search tree over it would not pay.
+ * directory is a few hundred entries a page and happens once or twice for every
+ * page that inserts fill, so a search tree over it would not pay.
+ *
+ * A group gets several pages at once, in proportion to those it has, so that
+ * pages which a scan reads one after the other follow each other in memory too:
+ * pack.c says what that is worth.
  *
  * A page that a build wrote has the range of the norms it was written with; on
  * being opened its range becomes the bucket's, so that inserts need not touch
@@ -30,7 +34,12 @@ typedef struct Place
 	int			entry;
 	BlockNumber block;
 	bool		reopen;			/* a page of the group, not a free one */
+	uint32		pages;			/* that the group has, if none of them has room */
 } Place;
+
+/* Pages that a group gets at once: one, and one for so many it has, up to ... */
+#define PAGES_PER_EXTRA		16
+#define MOST_EXTRAS			7
 
 /*
  * The group's open page, or an invalid block number; the group becomes that of
@@ -132,7 +141,7 @@ topk_forget_open(TopkMeta *meta, BlockNumber block)
 static Place
 FindPlace(Relation index, TopkMeta *meta, TopkGroup group)
 {
-	Place		place = {InvalidBlockNumber, 0, InvalidBlockNumber, false};
+	Place		place = {InvalidBlockNumber, 0, InvalidBlockNumber, false, 0};
 	BlockNumber block = meta->first_directory;
 
 	while (block != InvalidBlockNumber)
@@ -146,11 +155,12 @@ FindPlace(Relation index, TopkMeta *meta, TopkGroup group)
 		{
 			bool		reopen = entries[i].group == (group | TOPK_ROOM);
 
+			place.pages += entries[i].group == group;
 			if (reopen || (entries[i].group == TOPK_FREE &&
 						   place.directory == InvalidBlockNumber))
 				place = (Place)
 				{
-					block, i, entries[i].block, reopen
+					block, i, entries[i].block, reopen, place.pages
 				};
 			if (reopen)
 				break;
@@ -214,9 +224,10 @@ NewBuffer(Relation index, TopkMeta *meta)
 	return buffer;
 }
 
-/* Makes a free page the group's open one. */
+/* Makes a free page one of the group, its open one if so said. */
 static void
-ReuseFree(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
+ReuseFree(Relation index, Buffer meta_buffer, const Place *place,
+		  TopkGroup group, bool open)
 {
 	Buffer		directory = topk_read(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
 	Buffer		data = topk_read(index, place->block, BUFFER_LOCK_EXCLUSIVE);
@@ -232,7 +243,8 @@ ReuseFree(Relation index, Buffer meta_buffer, const Place *place, TopkGroup grou
 	TopkPageOpaque(page)->removals = removals + 1;
 	TopkPageOpaque(page)->epoch = meta->epoch;
 	meta->free--;
-	RememberOpen(meta, group, place->block);
+	if (open)
+		RememberOpen(meta, group, place->block);
 	GenericXLogFinish(state);
 	UnlockReleaseBuffer(data);
 	UnlockReleaseBuffer(directory);
@@ -288,11 +300,11 @@ DirectoryIsFull(Relation index, TopkMeta *meta)
 }
 
 /*
- * Enters a new, empty page into the directory: as the group's open one, or
- * reserved.
+ * Enters a new, empty page into the directory: of a group, its open one if so
+ * said, or reserved.
  */
 static BlockNumber
-AddPage(Relation index, Buffer meta_buffer, TopkGroup group)
+AddPage(Relation index, Buffer meta_buffer, TopkGroup group, bool open)
 {
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
 	BlockNumber block;
@@ -321,7 +333,7 @@ AddPage(Relation index, Buffer meta_buffer, TopkGroup group)
 	topk_init_page(page, reserved ? TOPK_FREE : group);
 	TopkPageOpaque(page)->epoch = meta->epoch;
 	meta->blocks++;
-	if (!reserved)
+	if (open)
 		RememberOpen(meta, group, block);
 	GenericXLogFinish(state);
 	UnlockReleaseBuffer(data);
@@ -334,10 +346,29 @@ BlockNumber
 topk_reserve_page(Relation index)
 {
 	Buffer		meta_buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
-	BlockNumber block = AddPage(index, meta_buffer, TOPK_GROUP(TOPK_RESERVED, 0, 0));
+	BlockNumber block = AddPage(index, meta_buffer, TOPK_GROUP(TOPK_RESERVED, 0, 0), false);
 
 	UnlockReleaseBuffer(meta_buffer);
 	return block;
+}
+
+/* Gives a group that has no room some pages, and opens the first. */
+static void
+AddPages(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
+{
+	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
+	Place		next = *place;
+	uint32		pages = 1 + Min(place->pages / PAGES_PER_EXTRA, MOST_EXTRAS);
+
+	for (uint32 i = 0; i < pages; i++)
+	{
+		if (i > 0)
+			next = FindPlace(index, meta, TOPK_FREE);
+		if (next.directory != InvalidBlockNumber)
+			ReuseFree(index, meta_buffer, &next, group, i == 0);
+		else
+			AddPage(index, meta_buffer, group, i == 0);
+	}
 }
 
 /*
@@ -366,10 +397,8 @@ topk_make_room(Relation index, TopkGroup group, BlockNumber full)
 			if (!Reopen(index, meta_buffer, &place, group))
 				continue;
 		}
-		else if (place.directory != InvalidBlockNumber)
-			ReuseFree(index, meta_buffer, &place, group);
 		else
-			AddPage(index, meta_buffer, group);
+			AddPages(index, meta_buffer, &place, group);
 		break;
 	}
 	UnlockReleaseBuffer(meta_buffer);

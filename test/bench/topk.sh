@@ -7,7 +7,7 @@
 # Vectors have random directions and log-normal norms (sigma of the logarithm).
 # Connects as psql does; makes and drops a schema topk_bench. pgvector is left
 # out where it is not installed, HNSW with HNSW=no (its build takes minutes).
-# Warm, two workers at the most; maintenance_work_mem 1 GB.
+# Warm, two workers at the most; maintenance_work_mem 1 GB; vacuum when the script says so.
 set -e
 rows=${1:-1000000}
 length=${2:-64}
@@ -24,7 +24,7 @@ CREATE EXTENSION IF NOT EXISTS factor;
 DROP SCHEMA IF EXISTS topk_bench CASCADE;
 CREATE SCHEMA topk_bench;
 SET search_path = topk_bench, public;
-CREATE UNLOGGED TABLE items (item_id int PRIMARY KEY, factors real[], stock real);
+CREATE UNLOGGED TABLE items (item_id int PRIMARY KEY, factors real[], stock real) WITH (autovacuum_enabled = false);
 CREATE UNLOGGED TABLE queries (id int PRIMARY KEY, v real[]);
 SQL
 "$here/vectors" "$rows" "$length" "$sigma" 1 |
