@@ -34,7 +34,6 @@
 
 #define STRIDE_ALIGN 16
 #define ROWS_PER_POLL 4096		/* of those that are computed one by one */
-#define BLOCKS_PER_POLL 8
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_X86_TARGETS
@@ -322,7 +321,7 @@ topall_rank(TopAllWork *work, const TopAllRows *rows, TopAllQuery *queries, size
 
 	for (size_t number = 0; number < topall_blocks(rows->regular); number++)
 	{
-		if (poll != NULL && number % BLOCKS_PER_POLL == 0)
+		if (poll != NULL)
 			poll(arg);
 		active = DropDone(work, active, rows->blocks[number].norm);
 		if (active == 0)
