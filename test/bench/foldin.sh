@@ -63,7 +63,7 @@ new=$(sql -c 'SELECT count(*) FROM baskets')
 echo "# $(sql -c "SELECT items || ' items of ' || factors || ' factors' FROM mf_models WHERE model = 'explicit' AND schema = 'bench_foldin'"), $known users;" \
 	"new users have $(sql -c 'SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY n) FROM (SELECT count(*) n FROM ratings WHERE user_id > 1000000 GROUP BY user_id) s')" \
 	"ratings (median), at most $(sql -c 'SELECT max(n) FROM (SELECT count(*) n FROM ratings WHERE user_id > 1000000 GROUP BY user_id) s'); k = $k"
-printf '%-40s %9s %9s %9s %9s\n' '# milliseconds' 'server' 'client' '95 %' 'a second'
+printf '%-42s %9s %9s %9s %9s\n' '# milliseconds' 'server' 'client' '95 %' 'a second'
 
 # in_server HIGHEST STATEMENT: its median over 1000 draws, after as many to warm up
 in_server()
@@ -99,7 +99,7 @@ measure()
 		{ cat "$work/pgbench" >&2; exit 1; }
 	[ -z "$verbose" ] || cat "$work/pgbench"
 	sort -n -k 3,3 "$work"/log.* | awk -v what="$1" -v t="$seconds" -v server="$server" '{ ms[NR] = $3 / 1000 }
-		END { printf "%-40s %9.3f %9.3f %9.3f %9.0f\n", what, server, ms[int((NR + 1) / 2)], ms[int(0.95 * NR + 0.5)], NR / t }'
+		END { printf "%-42s %9.3f %9.3f %9.3f %9.0f\n", what, server, ms[int((NR + 1) / 2)], ms[int(0.95 * NR + 0.5)], NR / t }'
 }
 
 for model in explicit implicit; do

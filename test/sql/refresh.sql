@@ -238,7 +238,7 @@ SELECT m.model, m.iterations < c.iterations AS fewer, m.loss < 1.05 * c.loss AS 
 	IS NOT DISTINCT FROM (c.objective, c.solver, c.link_low, c.link_high) AS kind
 FROM mf_models m JOIN cold c USING (schema, model) ORDER BY m.model COLLATE "C";
 -- ... warm: the first epoch is nearer to the end of the cold training than to its start
-SELECT h.model, h.loss - c.loss < 0.2 * (c.first_loss - c.loss) AS near FROM mf_history h JOIN cold c USING (schema, model)
+SELECT h.model, h.loss - c.loss < 0.5 * (c.first_loss - c.loss) AS near FROM mf_history h JOIN cold c USING (schema, model)
 WHERE h.iteration = 1 AND c.solver = 'sgd' ORDER BY h.model COLLATE "C";
 SELECT mf_refresh('sgd');
 SELECT mf_refresh('bpr', ARRAY[1]);
