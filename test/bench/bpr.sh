@@ -14,7 +14,7 @@
 set -e -u -o pipefail
 
 file=$1
-epochs=${EPOCHS:-40}
+epochs=${EPOCHS:-150}
 python=${PYTHON:-python3}
 psql() { command psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
