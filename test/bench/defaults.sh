@@ -163,42 +163,32 @@ rated()
 
 logistic()
 {
-	study logistic implicit "lastfm/3 movielens-counts movielens-dense tags/16 packages/3" "100" "loss => 'logistic'" <<-'END'
+	study logistic implicit "lastfm/6 movielens-counts/6 movielens-dense/2 tags/64" "100" "loss => 'logistic'" <<-'END'
 
-		init_std => 0.02
-		init_std => 0.2
 		learning_rate => 0.05
 		learning_rate => 0.2
-		regularization => 0.005
 		regularization => 0.01
 		regularization => 0.04
 		negatives => 1
-		negatives => 10
-		iterations => 15
-		iterations => 60
-		optimizer => 'adam', learning_rate => 0.005, batch_size => 64
-		optimizer => 'sgd', learning_rate => 0.05
-		negative_sampling => 'popularity'
+		optimizer => 'adam'
+		optimizer => 'sgd'
 	END
 }
 
 bpr()
 {
-	study bpr implicit "lastfm/3 movielens-counts movielens-dense tags/16 packages/3" "100" "loss => 'bpr'" <<-'END'
+	study bpr implicit "lastfm/6 movielens-counts/6 movielens-dense/2 tags/64" "100" "loss => 'bpr'" <<-'END'
 
-		init_std => 0.02
-		init_std => 0.2
 		learning_rate => 0.05
 		learning_rate => 0.2
-		regularization => 0.005
-		regularization => 0.01
-		regularization => 0.04
-		negatives => 4
-		iterations => 15
+		regularization => 0.02
+		regularization => 0.06
+		negatives => 1
+		negatives => 1, regularization => 0.02
 		iterations => 60
-		optimizer => 'adam', learning_rate => 0.005, batch_size => 64
-		optimizer => 'sgd', learning_rate => 0.05
 		negative_sampling => 'popularity'
+		optimizer => 'adam'
+		optimizer => 'sgd'
 	END
 }
 
