@@ -12,9 +12,9 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
 
--- What an earlier run has made goes: its models, and then the rest.
-SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'movielens' \gset
+-- What an earlier run has made goes: the schema, and its models' rows in the catalogue.
 DROP SCHEMA IF EXISTS movielens CASCADE;
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'movielens' \gset
 CREATE SCHEMA movielens;
 SET search_path = movielens, public;
 

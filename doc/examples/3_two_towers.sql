@@ -13,9 +13,9 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
 
--- What an earlier run has made goes: its models, and then the rest.
-SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'towers' \gset
+-- What an earlier run has made goes: the schema, and its models' rows in the catalogue.
 DROP SCHEMA IF EXISTS towers CASCADE;
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'towers' \gset
 CREATE SCHEMA towers;
 SET search_path = towers, public;
 

@@ -13,9 +13,9 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
 
--- What an earlier run has made goes: its models, and then the rest.
-SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'stars' \gset
+-- What an earlier run has made goes: the schema, and its models' rows in the catalogue.
 DROP SCHEMA IF EXISTS stars CASCADE;
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'stars' \gset
 CREATE SCHEMA stars;
 SET search_path = stars, public;
 
@@ -47,7 +47,7 @@ SELECT model FROM mf_train_with('training', :'alone_best'::jsonb || '{"verbose":
 
 -- The network: at most 10 epochs, stopped after 2 without a better loss on a
 -- twentieth that is held out, and the best epoch kept.
-\set network '{"factors": 16, "optimizer": "adam", "batch_size": 64, "iterations": 10, "holdout": 0.05, "patience": 2, "init_std": 0.02, "rating_range": ["[0,1]", "[-0.1,1.1]"], "bias_regularization": [1, 2]}'
+\set network '{"factors": 16, "optimizer": "adam", "batch_size": 64, "iterations": 10, "holdout": 0.05, "patience": 2, "learning_rate": [0.005, 0.01], "rating_range": ["[0,1]", "[-0.1,1.1]"]}'
 CALL mf_tune('training', :'network', 'user_id', 'movie_id', results => 'network_trials', verbose => false) \gset network_
 SELECT model FROM mf_train_with('training', :'network_best'::jsonb || '{"verbose": false}', 'user_id', 'movie_id',
                                 model => 'network') \gset

@@ -14,9 +14,9 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
 
--- What an earlier run has made goes: its models, and then the rest.
-SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'gravity' \gset
+-- What an earlier run has made goes: the schema, and its models' rows in the catalogue.
 DROP SCHEMA IF EXISTS gravity CASCADE;
+SELECT count(mf_drop(format('%I.%I', schema, model))) AS models FROM mf_models WHERE schema = 'gravity' \gset
 CREATE SCHEMA gravity;
 SET search_path = gravity, public;
 
