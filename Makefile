@@ -8,7 +8,7 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 screen screen_x86 topall \
+	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 codes_neon screen screen_x86 topall \
 	eigen components losses optimizer sampling sgd_base sgd_avx2 sgd_avx512 sgd_draw \
 	sgd judge metrics
 RANK = vector operators topk page directory writer build insert candidates scan search \

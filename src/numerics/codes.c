@@ -343,6 +343,10 @@ code_isa_supported(CodeIsa isa)
 				__builtin_cpu_supports("avx512vl") &&
 				__builtin_cpu_supports("avx512vnni");
 #endif
+#ifdef CODES_NEON
+		case CODE_NEON:
+			return true;
+#endif
 		default:
 			return false;
 	}
@@ -358,6 +362,10 @@ BoundsOfIsa(CodeIsa isa)
 			return code_bounds_avx2;
 		case CODE_AVX512_VNNI:
 			return code_bounds_avx512_vnni;
+#endif
+#ifdef CODES_NEON
+		case CODE_NEON:
+			return code_bounds_neon;
 #endif
 		default:
 			return BoundsPlain;

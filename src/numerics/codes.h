@@ -103,10 +103,11 @@ typedef enum CodeIsa
 {
 	CODE_PLAIN,					/* the reference: plain loops */
 	CODE_AVX2,
-	CODE_AVX512_VNNI
+	CODE_AVX512_VNNI,
+	CODE_NEON
 } CodeIsa;
 
-#define CODE_ISAS 3
+#define CODE_ISAS 4
 
 /* Bytes that one vector's code takes: its length, to a multiple of 4. */
 static inline size_t

@@ -13,6 +13,8 @@
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define CODES_X86 1
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+#define CODES_NEON 1
 #endif
 
 #define CODES_INLINE static inline __attribute__((always_inline))
@@ -37,6 +39,10 @@ extern void code_bounds_avx2(const CodeQuery *query, CodeDistance distance,
 extern void code_bounds_avx512_vnni(const CodeQuery *query,
 									CodeDistance distance,
 									const CodeBlock *block, double *bounds);
+#endif
+#ifdef CODES_NEON
+extern void code_bounds_neon(const CodeQuery *query, CodeDistance distance,
+							 const CodeBlock *block, double *bounds);
 #endif
 
 /* The upper bound of the cosine (codes.h), at most a little above 1. */

@@ -49,10 +49,9 @@ topk_page_key(BlockNumber block, double bound)
 	float		rounded = (float) bound;
 	uint32		bits;
 
+	/* rounding to nearest may go up, so the next smaller float in any case */
 	memcpy(&bits, &rounded, sizeof(bits));
-	bits = bits & 0x80000000 ? ~bits : bits | 0x80000000;
-	if ((double) rounded > bound)
-		bits--;					/* the next smaller float */
+	bits = (bits & 0x80000000 ? ~bits : bits | 0x80000000) - 1;
 	bits &= ~(((uint32) 1 << (32 - PAGE_KEY_BITS)) - 1);
 	return (PageKey) bits << 32 | block;
 }
