@@ -25,7 +25,7 @@
 # case for mf_topk_all, which may skip items of small norms.
 set -eu -o pipefail
 
-db=factor_bench users=50000 items=27000 factors=64 k=10 seen=100 workers=1 pairs=1000000 rounds=5 python= make=1
+db=factor_bench users=50000 items=27000 factors=64 k=10 seen=100 workers=1 pairs=1000000 rounds=5 make=1 python=
 for setting; do
 	case $setting in
 		db=* | users=* | items=* | factors=* | k=* | seen=* | workers=* | pairs=* | rounds=* | python=* | make=*) declare "$setting" ;;
@@ -109,7 +109,7 @@ median() { tr ' ' '\n' <<<"$*" | sed '/^$/d' | sort -g | awk '{ a[NR] = $1 } END
 report() { awk -v what="$1" -v n="$2" -v t="$3" 'BEGIN { printf "%-40s %8.3f s %10.0f a second\n", what, t, n / t }'; }
 
 for exclude in false true; do
-	ours= theirs=
+	ours='' theirs=''
 	for ((round = 0; round < rounds; round++)); do
 		ours+=" $(seconds "SELECT count(*) FROM mf_topk_all($k, 'rank', $exclude)")"
 		[ -z "$python" ] || theirs+=" $(implicit "$exclude")"
