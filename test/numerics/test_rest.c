@@ -1,5 +1,6 @@
 /*
- * test_rest.c: distances, the heap of the best, and Cholesky's factorisation.
+ * test_rest.c: distances, the heap of the best, Cholesky's factorisation, and
+ * optimizers that hold still.
  */
 #include <float.h>
 #include <math.h>
@@ -10,6 +11,7 @@
 #include "check.h"
 #include "numerics/cholesky.h"
 #include "numerics/distance.h"
+#include "numerics/optimizer.h"
 #include "numerics/topheap.h"
 
 /* ---- Distances ---- */
@@ -265,12 +267,66 @@ TestCholesky(void)
 		  "a small scale is not");
 }
 
+/* ---- Optimizers that hold still ---- */
+
+/*
+ * Gradients that go by while nothing moves leave the state that they leave while
+ * numbers move, so that the next step is as long as after them.
+ */
+static void
+TestHold(void)
+{
+	static const OptimizerKind kinds[] = {OPTIMIZER_SGD, OPTIMIZER_ADAGRAD, OPTIMIZER_ADAM};
+	bool		still = true;
+	bool		alike = true;
+	bool		shorter = true;
+
+	for (int k = 0; k < 3; k++)
+	{
+		float		power[2][2] = {{1, 1}, {1, 1}};
+		float		state[2][2] = {{0, 0}, {0, 0}};
+		float		x[2] = {0.5f, 0.5f};
+		float		first = 0;
+		OptimizerRates rates;
+		OptimizerStep step;
+
+		for (int t = 0; t < 20; t++)
+		{
+			float		gradient = random_normal();
+
+			for (int held = 0; held < 2; held++)
+			{
+				optimizer_rates(kinds[k], SCHEDULE_CONSTANT, 0.1, 0.01, 0, &rates);
+				if (held)
+					optimizer_hold(&rates);
+				optimizer_step(kinds[k], &rates, power[held], &step);
+				optimizer_move(kinds[k], &step, gradient, &x[held], &state[held][0], &state[held][1]);
+			}
+			if (t == 0)
+				first = fabsf(x[0] - 0.5f);
+			still = still && x[1] == 0.5f;
+			alike = alike && same_bytes(state[0], state[1], sizeof(state[0])) &&
+				same_bytes(power[0], power[1], sizeof(power[0]));
+		}
+
+		/* A tenth of a gradient of the usual size, now against a cold start's. */
+		optimizer_rates(kinds[k], SCHEDULE_CONSTANT, 0.1, 0, 0, &rates);
+		optimizer_step(kinds[k], &rates, power[1], &step);
+		optimizer_move(kinds[k], &step, 0.1f, &x[1], &state[1][0], &state[1][1]);
+		shorter = shorter && (kinds[k] == OPTIMIZER_SGD || fabsf(x[1] - 0.5f) < 0.8f * first);
+	}
+	check(still, "an optimizer that holds moves nothing");
+	check(alike, "its state is that of one that moves");
+	check(shorter, "so its first step is shorter than a cold start's");
+}
+
 void
 test_rest(void)
 {
-	random_seed("distances, heap, Cholesky", 31);
+	random_seed("distances, heap, Cholesky, optimizers", 31);
 	TestDistances();
 	TestDistanceLimits();
 	TestHeap();
 	TestCholesky();
+	TestHold();
 }
