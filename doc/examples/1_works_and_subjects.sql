@@ -36,8 +36,8 @@ CREATE VIEW testing AS SELECT * FROM works_subjects WHERE mf_holdout(work, subje
 -- Choose the learning rate and the regularization by another tenth, which
 -- mf_tune takes out of the training part. A trial is a row of training_trials.
 CALL mf_tune('training', '{"loss": "logistic", "factors": 10, "negatives": 10, "optimizer": "adam", "batch_size": 256,
-                           "iterations": 20, "learning_rate": [0.02, 0.04], "regularization": [0.002, 0.01],
-                           "reg_exponent": 0.5}',
+                           "iterations": 20, "learning_rate": [0.02, 0.04], "regularization": [0.03, 0.06],
+                           "reg_exponent": 0.5, "init_std": 0.02}',
              'work', 'subject', NULL, metric => 'ndcg', verbose => false) \gset
 SELECT :'best' AS best, round(:score, 4) AS "NDCG@10";
 

@@ -59,7 +59,7 @@ FROM mf_train_with('training', :'towers_best'::jsonb || jsonb_build_object('seed
 
 -- The same vectors by the pairwise loss (BPR): a liked film is to be before a drawn
 -- one, whatever their scores are.
-\set pairwise '{"loss": "bpr", "factors": 32, "iterations": 40, "alpha": 1, "learning_rate": 0.2, "gravity": [0, 1, 3]}'
+\set pairwise '{"loss": "bpr", "factors": 32, "negatives": 1, "regularization": 0.02, "iterations": 40, "alpha": 1, "learning_rate": 0.2, "gravity": [0, 1, 3]}'
 CALL mf_tune('choosing', :'pairwise', 'user_id', 'movie_id', 'liked', metric => 'ndcg', test => 'validation', relevant => 1,
              results => 'pairwise_trials', verbose => false) \gset pairwise_
 SELECT model, users, items, ratings, iterations
