@@ -102,7 +102,7 @@ else
 	if [ "$HNSW" != no ]; then
 		report "pgvector HNSW: build" "$(seconds 'CREATE INDEX peer_hnsw ON peer USING hnsw (factors vector_ip_ops)') s"
 		report "pgvector HNSW: size" "$(run -c "SELECT pg_size_pretty(pg_relation_size('topk_bench.peer_hnsw'))")"
-		for ef in 40 100 200 400; do
+		for ef in 40 60 70 80 100 200; do
 			report "pgvector HNSW: <#>, ef_search $ef" "$(median "SET hnsw.ef_search = $ef;" \
 				"item_id FROM peer ORDER BY factors <#> q.v::vector LIMIT 10" "$queries")"
 			report "pgvector HNSW: recall, ef_search $ef" "$(run <<SQL
