@@ -23,7 +23,10 @@
 
 #define ITEMS_PER_CHECK 4096
 
-/* lambda_b of the baseline where the model has none: the default of mf_train. */
+/*
+ * lambda_b of the baseline where the model has none, or one for biases behind a
+ * sigmoid, which are on another scale: the default of mf_train.
+ */
 #define BIAS_REGULARIZATION 4.0
 
 const char *
@@ -77,7 +80,8 @@ FillItem(const Ranker *ranker, uint32 item, float *vector)
 static double
 BiasRegularization(const ModelRecord *record)
 {
-	return record->biased ? record->bias_regularization : BIAS_REGULARIZATION;
+	return record->biased && !record->linked ? record->bias_regularization :
+		BIAS_REGULARIZATION;
 }
 
 Ranker *

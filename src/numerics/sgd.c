@@ -493,6 +493,8 @@ sgd_run_block(SgdWorkspace *ws, SgdSide side[2], const SgdBlock *block,
 		sgd->batch_size == 1 ? SGD_CHUNK : sgd->batch_size;
 
 	memset(sums, 0, sizeof(*sums));
+	if (run.nsamples == 0)
+		return NUMERICS_OK;
 	sgd_shuffle(&run);
 	for (run.batch = 0; run.batch < run.nsamples; run.batch = run.batch_end)
 	{

@@ -13,8 +13,9 @@
  *	 Behind a sigmoid scaled to a range vectors and biases have no scale, so
  *	 lambda and lambda_b have to grow by s^2.
  *	 Adam and AdaGrad move a number by the learning rate, whatever the gradient's
- *	 scale. So the default rate is a constant times the standard deviation too;
- *	 not so behind a sigmoid, nor with plain descent, whose steps grow themselves.
+ *	 scale, so their default rate is a constant times the standard deviation too.
+ *	 Plain descent's steps grow by s^2 for the vectors, which only grow by the
+ *	 root of s: its rate is divided by the deviation. Behind a sigmoid neither.
  * - implicit: only the weights' proportion to alpha0 and lambda matters, so the
  *	 default alpha makes the mean weight one.
  *
@@ -55,6 +56,9 @@
 #define IMPLICIT_REG_EXPONENT 0.5
 #define IMPLICIT_UNOBSERVED_SHARE 5.0	/* alpha0 is this times the density ... */
 #define IMPLICIT_UNOBSERVED_MAX 1.0 /* ... but no more than an observed pair */
+
+/* Of ratings, for plain descent's rate: the biases bear no more than ten times it. */
+#define SGD_DEVIATION_MIN 0.1
 
 static void
 ReadSource(FunctionCallInfo fcinfo, RatingSource *source)
@@ -230,7 +234,8 @@ options_resolve(TrainOptions *options, const RatingSet *ratings)
 	if (options->scale_bias_regularization)
 		spec->bias_regularization *= variance;
 	if (options->scale_rate)
-		options->sgd.learning_rate *= sqrt(variance);
+		options->sgd.learning_rate *= options->sgd.optimizer == OPTIMIZER_SGD ?
+			1 / Max(sqrt(variance), SGD_DEVIATION_MIN) : sqrt(variance);
 	if (options->scale_alpha && ratings->mean > 0)
 		spec->alpha = 1 / ratings->mean;
 	if (options->scale_unobserved)

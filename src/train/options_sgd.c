@@ -29,8 +29,8 @@
 #define RANKING_REG_EXPONENT 1.0
 #define RANKING_INIT_STD 0.1
 #define RANKING_REGULARIZATION 0.02
-#define LOGISTIC_NEGATIVES 4
-#define BPR_NEGATIVES 1
+#define BPR_REGULARIZATION 0.01	/* a negative: the loss is a sum over them */
+#define RANKING_NEGATIVES 4
 #define HOLDOUT_TIME_FRACTION 0.1
 
 /* By OptimizerKind: of rated pairs, and of all else. */
@@ -140,10 +140,8 @@ ReadNegatives(FunctionCallInfo fcinfo, TrainOptions *options)
 	}
 	sgd->negative_kind = arg_choice(fcinfo, ARG_NEGATIVE_SAMPLING, NEGATIVES_UNIFORM, samplings);
 	sgd->observed_negatives = arg_bool(fcinfo, ARG_OBSERVED_NEGATIVES, false);
-	if (sgd->loss.kind == LOSS_BPR)
-		fallback = BPR_NEGATIVES;
-	else if (sgd->loss.kind == LOSS_LOGISTIC && options->spec.implicit)
-		fallback = LOGISTIC_NEGATIVES;
+	if (sgd->loss.kind != LOSS_SQUARED && options->spec.implicit)
+		fallback = RANKING_NEGATIVES;
 	if (sgd->negative_kind == NEGATIVES_IN_BATCH)
 	{
 		if (sgd->batch_size == 1)
@@ -198,13 +196,14 @@ options_read_sgd(FunctionCallInfo fcinfo, const RatingSource *source,
 	sgd->schedule = arg_choice(fcinfo, ARG_SCHEDULE, SCHEDULE_CONSTANT, schedules);
 	pace = &(rated ? rated_pace : ranking_pace)[sgd->optimizer];
 	sgd->learning_rate = arg_real(fcinfo, ARG_LEARNING_RATE, pace->rate, 0, MAX_RATE);
-	options->scale_rate = rated && !sgd->loss.linked && sgd->optimizer != OPTIMIZER_SGD &&
-		!arg_given(fcinfo, ARG_LEARNING_RATE);
+	options->scale_rate = rated && !sgd->loss.linked && !arg_given(fcinfo, ARG_LEARNING_RATE);
 	sgd->weight_decay = arg_real(fcinfo, ARG_WEIGHT_DECAY, 0, 0, MAX_RATE);
 	sgd->batch_size = arg_int(fcinfo, ARG_BATCH_SIZE, pace->batch, 0, SGD_MAX_BATCH);
 	sgd->init_std = arg_real(fcinfo, ARG_INIT_STD,
 							 rated ? RATED_INIT_STD : RANKING_INIT_STD, 0, MAX_INIT_STD);
 	ReadNegatives(fcinfo, options);
+	if (sgd->loss.kind == LOSS_BPR && !arg_given(fcinfo, ARG_REGULARIZATION))
+		spec->regularization = BPR_REGULARIZATION * sgd->negatives;
 
 	/* The mean weight is one, as with ALS, where weights are the model's sense. */
 	sgd->weighted = spec->implicit && (squared || arg_given(fcinfo, ARG_ALPHA));

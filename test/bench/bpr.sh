@@ -14,7 +14,7 @@
 set -e -u -o pipefail
 
 file=$1
-epochs=${EPOCHS:-40}
+epochs=${EPOCHS:-150}
 python=${PYTHON:-python3}
 psql() { command psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
@@ -30,7 +30,7 @@ factor()
 	psql <<-END
 		SET client_min_messages = error;
 		SET max_parallel_maintenance_workers = $1;
-		SELECT count(mf_train('bpr_pairs', rating_col => NULL, model => 'bpr_speed', loss => 'bpr', factors => 64,
+		SELECT count(mf_train('bpr_pairs', rating_col => NULL, model => 'bpr_speed', loss => 'bpr', negatives => 1, factors => 64,
 			optimizer => '${OPTIMIZER:-sgd}', iterations => $epochs, index => false, verbose => false)) AS ignored \gset
 		SELECT round((($epochs - 1) * $pairs / (max(seconds) - min(seconds)) / 1e6)::numeric, 3)
 		FROM mf_history WHERE model = 'bpr_speed';

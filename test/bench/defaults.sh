@@ -141,11 +141,8 @@ rated()
 	study rated explicit "movielens movielens-sparse movielens-dense books-rated movielens-x20" "100 101" "solver => 'sgd'" <<-'END'
 
 		init_std => 0.005
-		init_std => 0.05
 		init_std => 0.1
-		init_std => 0.2
 		learning_rate => 0.005
-		learning_rate => 0.0025 * {sd}
 		learning_rate => 0.01 * {sd}
 		learning_rate => 0.01 * {sd}, schedule => 'one_cycle'
 		iterations => 15
@@ -153,59 +150,45 @@ rated()
 		regularization => 1 * {sd}
 		regularization => 1.5 * {sd}
 		reg_exponent => 1, regularization => 0.1 * {sd}
-		reg_exponent => 1, regularization => 0.15 * {sd}
 		regularization => 0, weight_decay => 0.1
 		bias_regularization => 2
-		bias_regularization => 8
-		batch_size => 16
 		batch_size => 256
 		optimizer => 'adagrad'
 		optimizer => 'adagrad', learning_rate => 0.05 * {sd}
-		optimizer => 'adagrad', learning_rate => 0.2 * {sd}
 		optimizer => 'sgd'
-		optimizer => 'sgd', learning_rate => 0.005
-		optimizer => 'sgd', learning_rate => 0.02
+		optimizer => 'sgd', learning_rate => 0.005 / {sd}
+		optimizer => 'sgd', learning_rate => 0.02 / {sd}
 	END
 }
 
 logistic()
 {
-	study logistic implicit "lastfm/3 movielens-counts movielens-dense tags/16 packages/3" "100" "loss => 'logistic'" <<-'END'
+	study logistic implicit "lastfm/6 movielens-counts/6 movielens-dense/2 tags/64" "100" "loss => 'logistic'" <<-'END'
 
-		init_std => 0.02
-		init_std => 0.2
 		learning_rate => 0.05
 		learning_rate => 0.2
-		regularization => 0.005
 		regularization => 0.01
 		regularization => 0.04
 		negatives => 1
-		negatives => 10
-		iterations => 15
-		iterations => 60
-		optimizer => 'adam', learning_rate => 0.005, batch_size => 64
-		optimizer => 'sgd', learning_rate => 0.05
-		negative_sampling => 'popularity'
+		optimizer => 'adam'
+		optimizer => 'sgd'
 	END
 }
 
 bpr()
 {
-	study bpr implicit "lastfm/3 movielens-counts movielens-dense tags/16 packages/3" "100" "loss => 'bpr'" <<-'END'
+	study bpr implicit "lastfm/6 movielens-counts/6 movielens-dense/2 tags/64" "100" "loss => 'bpr'" <<-'END'
 
-		init_std => 0.02
-		init_std => 0.2
 		learning_rate => 0.05
 		learning_rate => 0.2
-		regularization => 0.005
-		regularization => 0.01
-		regularization => 0.04
-		negatives => 4
-		iterations => 15
+		regularization => 0.02
+		regularization => 0.06
+		negatives => 1
+		negatives => 1, regularization => 0.02
 		iterations => 60
-		optimizer => 'adam', learning_rate => 0.005, batch_size => 64
-		optimizer => 'sgd', learning_rate => 0.05
 		negative_sampling => 'popularity'
+		optimizer => 'adam'
+		optimizer => 'sgd'
 	END
 }
 

@@ -69,7 +69,7 @@ my %options_of = (
 	implicit => "feedback => 'implicit'",
 	squared => "solver => 'sgd', holdout => 0.1, patience => 100",
 	bpr => "loss => 'bpr', negatives => 2, gravity => 0.2",
-	triples => "loss => 'bpr', optimizer => 'adam', learning_rate => 0.01");
+	triples => "loss => 'bpr', negatives => 1, optimizer => 'adam', learning_rate => 0.01");
 
 foreach my $feedback ('explicit', 'implicit', 'squared', 'bpr', 'triples')
 {
