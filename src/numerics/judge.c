@@ -345,11 +345,11 @@ judge_users(JudgeWork *work, const JudgeItems *items, JudgeUser *users, size_t n
 	for (size_t from = 0; from < items->n; from += BLOCK)
 	{
 		Block		block = {.from = from};
-		double		norm = 0;
+		float		norm = 0;
 
 		block.n = items->n - from < BLOCK ? items->n - from : BLOCK;
 		for (size_t k = 0; k < block.n; k++)
-			norm = fmax(norm, items->norm[from + k]);
+			norm = items->norm[from + k] > norm ? items->norm[from + k] : norm;
 		Multiply(work, items, n, &block);
 		for (size_t u = 0; u < n; u++)
 		{
