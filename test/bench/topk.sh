@@ -31,13 +31,13 @@ SQL
 	run -c "COPY topk_bench.items (item_id, factors) FROM STDIN"
 "$here/vectors" "$queries" "$length" "$sigma" 2 |
 	run -c "COPY topk_bench.queries FROM STDIN"
-run -c "UPDATE topk_bench.items SET stock = 0 WHERE false" -c "VACUUM ANALYZE topk_bench.items" -c "VACUUM ANALYZE topk_bench.queries"
+run -c "VACUUM ANALYZE topk_bench.items" -c "VACUUM ANALYZE topk_bench.queries"
 
 # seconds to run some SQL
 seconds() { run -c "\\timing on" -c "SET search_path = topk_bench, public" -c "SET maintenance_work_mem = '1GB'" -c "$1" | awk '/^Time:/ { t = $2 } END { printf "%.2f", t / 1000 }'; }
 
-# median and greatest milliseconds of a query over all of them, after a warm-up
-# round; the settings come first
+# median milliseconds of a query over so many of them and so many rounds (5 unless
+# said), after one to warm up; the settings come first
 median() {
 	run <<SQL
 SET search_path = topk_bench, public;
@@ -47,11 +47,11 @@ CREATE TEMP TABLE times (ms float8);
 DO \$\$
 DECLARE q record; start timestamptz; pass int;
 BEGIN
-	FOR pass IN 1 .. 2 LOOP
+	FOR pass IN 0 .. ${4:-5} LOOP
 		FOR q IN SELECT id, v FROM queries ORDER BY id LIMIT $3 LOOP
 			start := clock_timestamp();
 			PERFORM $2;
-			IF pass = 2 THEN
+			IF pass > 0 THEN
 				INSERT INTO times VALUES (extract(epoch FROM clock_timestamp() - start) * 1000);
 			END IF;
 		END LOOP;
@@ -97,7 +97,7 @@ else
 	few=$((queries < 20 ? queries : 20))
 	for op in '<#>' '<=>' '<->'; do
 		report "pgvector exact: $op" "$(median "SET max_parallel_workers_per_gather = 0;" \
-			"item_id FROM peer ORDER BY factors $op q.v::vector LIMIT 10" $few)"
+			"item_id FROM peer ORDER BY factors $op q.v::vector LIMIT 10" $few 1)"
 	done
 	if [ "$HNSW" != no ]; then
 		report "pgvector HNSW: build" "$(seconds 'CREATE INDEX peer_hnsw ON peer USING hnsw (factors vector_ip_ops)') s"
