@@ -52,6 +52,7 @@
 #include <string.h>
 
 #include "numerics/codes_internal.h"
+#include "numerics/cpu.h"
 #include "numerics/distance.h"
 
 #define CODE_MIN_NORM 1e-30
@@ -335,13 +336,9 @@ code_isa_supported(CodeIsa isa)
 			return true;
 #ifdef CODES_X86
 		case CODE_AVX2:
-			return __builtin_cpu_supports("avx2");
+			return cpu_has_avx2();
 		case CODE_AVX512_VNNI:
-			return __builtin_cpu_supports("avx512f") &&
-				__builtin_cpu_supports("avx512bw") &&
-				__builtin_cpu_supports("avx512dq") &&
-				__builtin_cpu_supports("avx512vl") &&
-				__builtin_cpu_supports("avx512vnni");
+			return cpu_has_avx512_vnni();
 #endif
 #ifdef CODES_NEON
 		case CODE_NEON:

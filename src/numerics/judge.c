@@ -35,6 +35,7 @@
 #include <string.h>
 
 #include "numerics/blas.h"
+#include "numerics/cpu.h"
 #include "numerics/distance.h"
 #include "numerics/judge.h"
 
@@ -155,13 +156,12 @@ ChooseFunctions(JudgeWork *work)
 	work->count = CountPlain;
 	work->find = FindPlain;
 #ifdef HAVE_X86_TARGETS
-	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-		__builtin_cpu_supports("avx512vl"))
+	if (cpu_has_avx512_integers())
 	{
 		work->count = CountAvx512;
 		work->find = FindAvx512;
 	}
-	else if (__builtin_cpu_supports("avx2"))
+	else if (cpu_has_avx2())
 	{
 		work->count = CountAvx2;
 		work->find = FindAvx2;

@@ -31,6 +31,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "numerics/cpu.h"
 #include "numerics/distance.h"
 #include "numerics/screen_internal.h"
 
@@ -188,13 +189,9 @@ screen_isa_supported(ScreenIsa isa)
 			return true;
 #ifdef SCREEN_X86
 		case SCREEN_AVX2:
-			return __builtin_cpu_supports("avx2");
+			return cpu_has_avx2();
 		case SCREEN_AVX512_VNNI:
-			return __builtin_cpu_supports("avx512f") &&
-				__builtin_cpu_supports("avx512bw") &&
-				__builtin_cpu_supports("avx512dq") &&
-				__builtin_cpu_supports("avx512vl") &&
-				__builtin_cpu_supports("avx512vnni");
+			return cpu_has_avx512_vnni();
 #endif
 		default:
 			return false;

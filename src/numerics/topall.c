@@ -29,6 +29,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "numerics/cpu.h"
 #include "numerics/distance.h"
 #include "numerics/topall.h"
 
@@ -136,10 +137,9 @@ static AmongFunction
 ChooseAmong(void)
 {
 #ifdef HAVE_X86_TARGETS
-	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-		__builtin_cpu_supports("avx512vl"))
+	if (cpu_has_avx512_integers())
 		return AmongAvx512;
-	if (__builtin_cpu_supports("avx2"))
+	if (cpu_has_avx2())
 		return AmongAvx2;
 #endif
 	return AmongPlain;
