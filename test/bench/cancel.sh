@@ -37,18 +37,7 @@ done
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 export PGOPTIONS="${PGOPTIONS:-} -c client_min_messages=warning"
-sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 -d "$db" "$@"; }
-
-if [ "$(psql -X -A -t -d postgres -c "SELECT count(*) FROM pg_database WHERE datname = '$db'")" = 0 ]; then
-	psql -X -q -d postgres -c "CREATE DATABASE \"$db\""
-fi
-sql -c 'CREATE EXTENSION IF NOT EXISTS factor'
-table=ratings_${ratings}_${users}_${items}
-if [ "$(sql -c "SELECT to_regclass('$table') IS NULL")" = t ]; then
-	echo "generating $ratings ratings ..." >&2
-	sql -v table="$table" -v ratings="$ratings" -v users="$users" -v items="$items" \
-		-f "$here/generate.sql" >/dev/null
-fi
+. "$here/ratings.bash"
 sql >/dev/null <<END
 SET max_parallel_maintenance_workers = $workers;
 SET maintenance_work_mem = '$memory';
