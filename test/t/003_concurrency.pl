@@ -191,22 +191,6 @@ is(log_complaints($node), '', 'the log complains of nothing');
 # Crashes
 # ---------------------------------------------------------------------------
 
-# Waits until the postmaster, having noticed, lets sessions in again.
-sub wait_for_restart
-{
-	my ($offset) = @_;
-
-	for (my $tries = 0;; $tries++)
-	{
-		last
-		  if substr(slurp_file($node->logfile), $offset) =~
-		  /all server processes terminated; reinitializing/;
-		die 'the postmaster did not notice' if $tries == 1800;
-		select(undef, undef, undef, 0.1);
-	}
-	wait_for($node, 'SELECT true', 'the server to recover');
-}
-
 sub check_serves
 {
 	my ($what) = @_;
@@ -228,7 +212,7 @@ foreach my $victim ('a worker', 'the leader')
 	my $pid = $victim eq 'the leader' ? leader_pid($node, 'films') : (worker_pids($node, 'films'))[0];
 	kill('KILL', $pid);
 	session_end($training);
-	wait_for_restart($offset);
+	wait_for_restart($node, $offset);
 	check_serves("$victim killed");
 }
 

@@ -160,7 +160,7 @@ sub kill_while
 	my ($what, $sql, $wait) = @_;
 	my $script = $primary->basedir . '/victim.sql';
 	my $session = { out => '', err => '' };
-	my $pid;
+	my ($pid, $offset);
 
 	append_to_file($script, $sql);
 	$session->{run} = IPC::Run::start(
@@ -170,10 +170,11 @@ sub kill_while
 
 	wait_for($primary, $wait, "$what to be on its way");
 	$pid = $primary->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE application_name = 'victim'});
+	$offset = -s $primary->logfile;
 	kill 'KILL', $pid;
 	$session->{run}->finish;
 	unlink $script;
-	$primary->poll_query_until('postgres', 'SELECT 1', '1');
+	wait_for_restart($primary, $offset);
 	like($session->{err}, qr/backend died|server closed the connection|terminating connection/, "$what was killed");
 	wait_for($standby, 'SELECT count(*) = 1 FROM pg_stat_wal_receiver', 'the standby to follow again');
 	check_both($what);

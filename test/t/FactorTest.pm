@@ -15,7 +15,7 @@ use Test::More;
 
 our @EXPORT = qw(
   session_start session_end train_in_background leader_pid worker_pids
-  wait_for wait_for_no_training leftovers segments log_complaints model_print
+  wait_for wait_for_restart wait_for_no_training leftovers segments log_complaints model_print
 );
 
 # Starts psql on some SQL and returns at once. The session's application_name
@@ -50,6 +50,24 @@ sub wait_for
 	my ($node, $query, $what) = @_;
 
 	$node->poll_query_until('postgres', $query) or die "waited in vain: $what";
+}
+
+# Waits until the postmaster has noticed that a process was killed and lets
+# sessions in again. `offset` is the length of its log before: right after the
+# kill, sessions may still be let in, only to be ended.
+sub wait_for_restart
+{
+	my ($node, $offset) = @_;
+
+	for (my $tries = 0;; $tries++)
+	{
+		last
+		  if substr(slurp_file($node->logfile), $offset) =~
+		  /all server processes terminated; reinitializing/;
+		die 'the postmaster did not notice' if $tries == 1800;
+		select(undef, undef, undef, 0.1);
+	}
+	wait_for($node, 'SELECT true', 'the server to recover');
 }
 
 # Starts a training that would go on for hours, and returns once it iterates.
