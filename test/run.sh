@@ -184,9 +184,17 @@ test_on_server()
 # TAP: scripts that run servers of their own
 # ---------------------------------------------------------------------------
 
+# complaints LOG: what a TAP script's own log complains of, briefly: its checks
+# that failed, or how it died
+complaints()
+{
+	grep -E -A 3 '(Failed test|^error running SQL|^# died|timed out|^waited)' "$1" |
+		head -n 20 | sed 's/^/        /'
+}
+
 test_tap()
 {
-	local perl_dir script name log verdict started passed=0 failed=0 skipped=0
+	local perl_dir script name log verdict started passed=0 failed=0 skipped=0 failures=
 
 	# shellcheck disable=SC2086 # words and patterns are meant to expand
 	set -- ${tap:-test/t/*.pl}
@@ -219,9 +227,13 @@ test_tap()
 		printf '%-40s %s (%d s)\n' "$name" "$verdict" $((SECONDS - started))
 		sed -n 's/^ok [0-9]* # skip/    skipped:/p' "$log"
 		[ -z "$tap" ] || sed -n 's/^# /    /p' "$log"
-		[ "$verdict" != FAILED ] || show "$log" "$TESTLOGDIR/${name}"_*.log
+		if [ "$verdict" = FAILED ]; then
+			show "$TESTLOGDIR/${name}"_*.log "$log"
+			failures+=$(printf '    %s\n' "$name" && complaints "$TESTLOGDIR/regress_log_$name")$'\n'
+		fi
 	done
 	note tap "$passed" "$failed" "$skipped"
+	summary+=$failures
 }
 
 if [ -n "${FACTOR_TEST_DATA:-}" ]; then
