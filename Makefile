@@ -14,7 +14,7 @@ NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 RANK = vector operators topk page directory writer build insert candidates scan search \
 	vacuum pack check
 MODEL = name filter tables catalog guard write indexes manage lookup cache plans \
-	recent rows gramian scan receive
+	recent tids rows gramian scan receive
 TRAIN = bigarray source idsort ids triples stream matrix build \
 	select values read arguments options options_sgd progress crew epoch heldout \
 	fit_als fit_sgd warm fit train retrain sharded \

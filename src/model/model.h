@@ -168,8 +168,9 @@ typedef struct ModelSide
 	bool		key_byval;
 	int16		key_length;		/* as pg_type.typlen */
 	struct TupleTableSlot *slot;	/* of the first model_fetch(), for the next */
-	int			fetches;		/* counted up to where rows are kept */
+	uint64		fetches;		/* of rows that were not kept */
 	struct RecentRows *recent;	/* rows that were read (recent.c) */
+	struct RowTids *tids;		/* where rows were found (tids.c) */
 } ModelSide;
 
 typedef struct Model

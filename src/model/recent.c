@@ -29,32 +29,38 @@
 typedef struct RecentEntry
 {
 	RecentRow	row;			/* first: what callers see */
-	uint32		hash;
 	Size		key_size;
 	char	   *key;
 	float		factors[FLEXIBLE_ARRAY_MEMBER];	/* and then the key */
 } RecentEntry;
 
+/* The hash is here, since most places that are asked have another id's row. */
+typedef struct RecentPlace
+{
+	RecentEntry *entry;			/* NULL: free */
+	uint32		hash;
+} RecentPlace;
+
 struct RecentRows
 {
 	uint32		mask;			/* places - 1 */
-	RecentEntry **places;
+	RecentPlace *places;
 };
 
-/* An id's bytes, if it is of a kind that has them at hand. */
+/* Where an id's bytes are, if it is of a kind that has them at hand. */
 static bool
-GetBytes(const ModelSide *side, const Datum *id, const char **bytes, Size *size)
+GetBytes(const ModelSide *side, const Datum *id, IdBytes *bytes)
 {
 	if (side->key_byval)
 	{
-		*bytes = (const char *) id;
-		*size = sizeof(Datum);
+		bytes->bytes = (const char *) id;
+		bytes->size = sizeof(Datum);
 		return true;
 	}
 	if (side->key_length > 0)
 	{
-		*bytes = DatumGetPointer(*id);
-		*size = side->key_length;
+		bytes->bytes = DatumGetPointer(*id);
+		bytes->size = side->key_length;
 		return true;
 	}
 	if (side->key_length == -1)
@@ -63,36 +69,41 @@ GetBytes(const ModelSide *side, const Datum *id, const char **bytes, Size *size)
 
 		if (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value))
 			return false;
-		*bytes = VARDATA_ANY(value);
-		*size = VARSIZE_ANY_EXHDR(value);
+		bytes->bytes = VARDATA_ANY(value);
+		bytes->size = VARSIZE_ANY_EXHDR(value);
 		return true;
 	}
 	return false;
 }
 
-/* The same; false where rows of such an id are not kept. */
-static bool
-IdBytes(const ModelSide *side, const Datum *id, const char **bytes, Size *size)
+bool
+id_bytes(const ModelSide *side, const Datum *id, IdBytes *bytes)
 {
-	return GetBytes(side, id, bytes, size) && *size <= MAX_KEY;
+	if (!GetBytes(side, id, bytes))
+		return false;
+	bytes->hash = hash_bytes((const unsigned char *) bytes->bytes, (int) bytes->size);
+	return true;
+}
+
+bool
+id_bytes_equal(const IdBytes *a, const IdBytes *b)
+{
+	return a->hash == b->hash && a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
 }
 
 const RecentRow *
-recent_find(ModelSide *side, Datum id)
+recent_find(const ModelSide *side, const IdBytes *id)
 {
-	const char *bytes;
-	Size		size;
-	uint32		hash;
-	RecentEntry *entry;
+	const RecentPlace *place;
 
-	if (side->recent == NULL || !IdBytes(side, &id, &bytes, &size))
+	if (side->recent == NULL)
 		return NULL;
-	hash = hash_bytes((const unsigned char *) bytes, size);
-	entry = side->recent->places[hash & side->recent->mask];
-	if (entry == NULL || entry->hash != hash || entry->key_size != size ||
-		memcmp(entry->key, bytes, size) != 0)
+	place = &side->recent->places[id->hash & side->recent->mask];
+	if (place->hash != id->hash || place->entry == NULL ||
+		place->entry->key_size != id->size ||
+		memcmp(place->entry->key, id->bytes, id->size) != 0)
 		return NULL;
-	return &entry->row;
+	return &place->entry->row;
 }
 
 /*
@@ -108,50 +119,55 @@ MakePlaces(MemoryContext context, int factors)
 		(Size) factors * sizeof(float) + MAX_KEY;
 	uint32		n = 1;
 
-	while (n < MAX_PLACES && (Size) n * 2 * (entry_size + sizeof(RecentEntry *)) <= limit)
+	while (n < MAX_PLACES && (Size) n * 2 * (entry_size + sizeof(RecentPlace)) <= limit)
 		n *= 2;
 	recent->mask = n - 1;
-	recent->places = MemoryContextAllocZero(context, n * sizeof(RecentEntry *));
+	recent->places = MemoryContextAllocZero(context, n * sizeof(RecentPlace));
 	return recent;
 }
 
-void
-recent_keep(ModelSide *side, Datum id, bool found, ModelEntity *entity, int factors)
+/* What is at the place, if it is as large; else another in its stead. */
+static RecentEntry *
+TakePlace(MemoryContext context, RecentPlace *place, Size factors_size, Size key_size)
+{
+	RecentEntry *entry = place->entry;
+
+	if (entry != NULL && entry->key_size == key_size &&
+		entry->key == (char *) entry->factors + factors_size)
+		return entry;
+	if (entry != NULL)
+		pfree(entry);
+	place->entry = NULL;
+	entry = MemoryContextAlloc(context,
+							   offsetof(RecentEntry, factors) + factors_size + key_size);
+	entry->key_size = key_size;
+	entry->key = (char *) entry->factors + factors_size;
+	place->entry = entry;
+	return entry;
+}
+
+bool
+recent_keep(ModelSide *side, const IdBytes *id, bool found, ModelEntity *entity, int factors)
 {
 	MemoryContext context = GetMemoryChunkContext(side->table);
 	Size		factors_size = found ? (Size) factors * sizeof(float) : 0;
-	Size		entry_size;
-	const char *bytes;
-	Size		size;
+	RecentPlace *place;
 	RecentEntry *entry;
-	RecentEntry **place;
 
-	if (side->fetches < FETCHES_BEFORE)
-	{
-		side->fetches++;
-		return;
-	}
-	if (!IdBytes(side, &id, &bytes, &size))
-		return;
-
-	entry_size = offsetof(RecentEntry, factors) + factors_size + size;
+	if (side->fetches < FETCHES_BEFORE || id->size > MAX_KEY)
+		return false;
 	if (side->recent == NULL)
 		side->recent = MakePlaces(context, factors);
-	entry = MemoryContextAlloc(context, entry_size);
+	place = &side->recent->places[id->hash & side->recent->mask];
+	entry = TakePlace(context, place, factors_size, id->size);
+	place->hash = id->hash;
 	entry->row.found = found;
-	entry->hash = hash_bytes((const unsigned char *) bytes, size);
-	entry->key_size = size;
-	entry->key = (char *) entry->factors + factors_size;
-	memcpy(entry->key, bytes, size);
+	memcpy(entry->key, id->bytes, id->size);
 	if (found)
 	{
 		memcpy(entry->factors, entity->factors, factors_size);
 		entity->factors = entry->factors;
 		entry->row.entity = *entity;
 	}
-
-	place = &side->recent->places[entry->hash & side->recent->mask];
-	if (*place != NULL)
-		pfree(*place);
-	*place = entry;
+	return true;
 }

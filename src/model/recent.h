@@ -13,14 +13,27 @@ typedef struct RecentRow
 	ModelEntity entity;
 } RecentRow;
 
+/* An id by its bytes: equal ones may differ in them, unlike ones always do. */
+typedef struct IdBytes
+{
+	const char *bytes;
+	Size		size;
+	uint32		hash;
+} IdBytes;
+
+/* The bytes of an id, which stays where it is; false where they are not at hand. */
+extern bool id_bytes(const ModelSide *side, const Datum *id, IdBytes *bytes);
+extern bool id_bytes_equal(const IdBytes *a, const IdBytes *b);
+
 /* The row of an id, if it is kept; else NULL. */
-extern const RecentRow *recent_find(ModelSide *side, Datum id);
+extern const RecentRow *recent_find(const ModelSide *side, const IdBytes *id);
 
 /*
- * Keeps a copy of what was read, in place of another. The entity then points
- * to the copy.
+ * Keeps a copy of what was read, in place of another, and makes the entity point
+ * to the copy. False, and nothing is kept, of ids that are too long and before
+ * there have been many fetches.
  */
-extern void recent_keep(ModelSide *side, Datum id, bool found, ModelEntity *entity,
+extern bool recent_keep(ModelSide *side, const IdBytes *id, bool found, ModelEntity *entity,
 						int factors);
 
 #endif							/* FACTOR_RECENT_H */

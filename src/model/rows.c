@@ -31,6 +31,7 @@
 #include "model/catalog.h"
 #include "model/plans.h"
 #include "model/recent.h"
+#include "model/tids.h"
 
 const float *
 model_factors(const Model *model, const ModelSide *side, Datum factors)
@@ -159,8 +160,28 @@ ReadSlot(const ModelSide *side, TupleTableSlot *slot, Datum *bias, Datum *factor
 		NullInRow(side);
 }
 
+/*
+ * The entity of the row in the slot, kept among the recent ones or copied.
+ * `id` is NULL for an id that is not of bytes.
+ */
+static void
+TakeEntity(const Model *model, ModelSide *side, TupleTableSlot *slot, const IdBytes *id,
+		   ModelEntity *entity)
+{
+	Datum		bias;
+	Datum		factors;
+
+	ReadSlot(side, slot, &bias, &factors);
+	entity->bias = DatumGetFloat4(bias);
+	entity->nfactors = model->record.factors;
+	entity->factors = model_factors(model, side, factors);
+	if (id == NULL || !recent_keep(side, id, true, entity, entity->nfactors))
+		CopyEntity(model, side, bias, factors, entity);
+}
+
 static bool
-FetchByIndex(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
+FetchByIndex(const Model *model, ModelSide *side, Datum id, const IdBytes *bytes,
+			 ModelEntity *entity)
 {
 	KeyScan		key_scan;
 	bool		found;
@@ -169,13 +190,51 @@ FetchByIndex(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
 	found = FindKey(side, &key_scan, id);
 	if (found)
 	{
-		Datum		bias;
-		Datum		factors;
-
-		ReadSlot(side, key_scan.slot, &bias, &factors);
-		CopyEntity(model, side, bias, factors, entity);
+		TakeEntity(model, side, key_scan.slot, bytes, entity);
+		if (bytes != NULL)
+			tids_keep(side, bytes, &key_scan.slot->tts_tid,
+					  side == &model->side[MF_USERS] ? model->record.users : model->record.items);
 	}
+	else if (bytes != NULL)
+		(void) recent_keep(side, bytes, false, entity, model->record.factors);
 	EndKeyScan(&key_scan);
+	return found;
+}
+
+/* ---- Where it was before ---- */
+
+/* Is this the row of the id? */
+static bool
+HasKey(const ModelSide *side, TupleTableSlot *slot, const IdBytes *id)
+{
+	bool		isnull;
+	Datum		key = slot_getattr(slot, side->key_attno, &isnull);
+	IdBytes		bytes;
+
+	return !isnull && id_bytes(side, &key, &bytes) && id_bytes_equal(&bytes, id);
+}
+
+/* The row where one of such an id was found; false if that is none. */
+static bool
+FetchByTid(const Model *model, ModelSide *side, const IdBytes *id, ModelEntity *entity)
+{
+	ItemPointerData tid;
+	Relation	rel;
+	TupleTableSlot *slot;
+	bool		found;
+
+	if (!tids_find(side, id, &tid))
+		return false;
+
+	/* model_open() took the lock, until the end of the transaction. */
+	rel = table_open(side->relid, NoLock);
+	slot = Slot(side, rel);
+	found = table_tuple_fetch_row_version(rel, &tid, GetActiveSnapshot(), slot) &&
+		HasKey(side, slot, id);
+	if (found)
+		TakeEntity(model, side, slot, id, entity);
+	ExecClearTuple(slot);
+	table_close(rel, NoLock);
 	return found;
 }
 
@@ -221,22 +280,24 @@ model_fetch(Model *model, MfSide which, Datum id, ModelEntity *entity)
 {
 	ModelSide  *side = &model->side[which];
 	const RecentRow *recent;
-	bool		found;
+	IdBytes		bytes;
 
 	if (!side->access_checked)
 		CheckAccess(side);
 	if (side->row_security)
 		return FetchBySql(model, side, id, entity);
+	if (!id_bytes(side, &id, &bytes))
+		return FetchByIndex(model, side, id, NULL, entity);
 
-	recent = recent_find(side, id);
+	recent = recent_find(side, &bytes);
 	if (recent != NULL)
 	{
 		*entity = recent->entity;
 		return recent->found;
 	}
-	found = FetchByIndex(model, side, id, entity);
-	recent_keep(side, id, found, entity, model->record.factors);
-	return found;
+	side->fetches++;
+	return FetchByTid(model, side, &bytes, entity) ||
+		FetchByIndex(model, side, id, &bytes, entity);
 }
 
 /* ---- Many rows ---- */
