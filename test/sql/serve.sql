@@ -320,6 +320,54 @@ UPDATE films_items SET bias = 0, factors = '{0,0,0,0,0}' WHERE m = 105;
 SELECT in_a_loop();
 ROLLBACK;
 
+-- Pairs in any order, with room for few rows: those kept, and those that are
+-- found again where they lay. Ids of all kinds, longer ones than are kept too.
+SELECT make_model('long', 'text', 'repeat(''user '', 20) || i', 'numeric', '100 + i / 10.0');
+CREATE FUNCTION shuffled(model text, passes integer) RETURNS TABLE (u text, m text, score float8) LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN QUERY EXECUTE format('SELECT u.u::text, i.m::text, least(greatest(3.5::float8 + u.bias + i.bias - (u.factors <#> i.factors), 0.5), 5)
+		FROM %I u, %I i, generate_series(1, %s) n ORDER BY hashtext(u.u::text || i.m::text || n)', model || '_users', model || '_items', passes);
+END $$;
+SET work_mem = '64kB';
+SELECT model, (SELECT count(*) FILTER (WHERE mf_predict(u, m, model) = score) || ' of ' || count(*) FROM shuffled(model, 8)) AS same
+FROM unnest('{films,small,words,guids,mixed,days,chars,long}'::text[]) model;
+-- 300 users and items: the index is asked less often than once a pair
+SELECT make_model('many', 'integer', 'i', 'bigint', 'i', f => 9);
+INSERT INTO many_users SELECT i, cos(i) / 2, (SELECT array_agg(sin(i * k)::real ORDER BY k) FROM generate_series(1, 9) k), 1, 3 FROM generate_series(41, 300) i;
+INSERT INTO many_items SELECT i, sin(i) / 2, (SELECT array_agg(cos(i * k)::real ORDER BY k) FROM generate_series(1, 9) k), 1, 3 FROM generate_series(61, 300) i;
+UPDATE mf_models SET users = 300, items = 300 WHERE schema = 'mf_serve' AND model = 'many';
+CREATE TABLE many_pairs AS SELECT u::integer, m::bigint, score FROM shuffled('many', 1);
+BEGIN;
+SELECT count(*) AS pairs, bool_and(mf_predict(u, m, 'many') = score) AS same FROM many_pairs;
+SELECT pg_stat_get_xact_numscans('many_users_pkey'::regclass) BETWEEN 300 AND 2000 AS few_for_users,
+	pg_stat_get_xact_numscans('many_items_pkey'::regclass) BETWEEN 300 AND 2000 AS few_for_items;
+ROLLBACK;
+-- A cursor goes on to see the rows of its snapshot, wherever they lie.
+BEGIN;
+DECLARE c CURSOR FOR SELECT mf_predict(u, m, 'many') = score FROM many_pairs;
+MOVE 30000 IN c;
+UPDATE many_items SET bias = bias + 1, factors = array_append(factors[2:], 0::real);
+DELETE FROM many_users WHERE u % 2 = 0;
+UPDATE many_items SET bias = bias + 1;
+INSERT INTO many_users SELECT u + 1000, bias, factors, 1, 1 FROM many_users;
+SELECT count(*) FROM many_items WHERE bias > 1;
+CREATE TABLE fetched (same boolean);
+CREATE FUNCTION fetch_all(c refcursor) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	b boolean;
+BEGIN
+	LOOP
+		FETCH c INTO b;
+		EXIT WHEN NOT FOUND;
+		INSERT INTO fetched VALUES (b);
+	END LOOP;
+END $$;
+SELECT fetch_all('c');
+SELECT count(*), bool_and(same) FROM fetched;
+SELECT count(mf_predict(u, m, 'many')), bool_or(mf_predict(u, m, 'many') = score) FROM many_pairs WHERE score BETWEEN 1 AND 4.4;
+ROLLBACK;
+RESET work_mem;
+
 -- Privileges: of the table or of the columns that are read
 CREATE ROLE regress_mf_reader;
 GRANT USAGE ON SCHEMA mf_serve TO regress_mf_reader;
