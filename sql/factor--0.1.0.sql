@@ -384,6 +384,11 @@ CREATE FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_opti
 COMMENT ON FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_options) IS
 	'adds a row to the sums of mf_solve() with biases';
 
+CREATE FUNCTION mf_solve_accum(internal, real[], double precision) RETURNS internal
+	AS 'MODULE_PATHNAME', 'mf_solve_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION mf_solve_accum(internal, real[], double precision) IS
+	'adds a row to the sums of mf_solve() without options';
+
 CREATE FUNCTION mf_solve_combine(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'mf_solve_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION mf_solve_combine(internal, internal) IS
@@ -438,6 +443,14 @@ CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_op
 COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) IS
 	'the vector that explains the ratings best, given the other side''s vectors';
 
+CREATE AGGREGATE mf_solve(factors real[], rating double precision) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision) IS
+	'the vector that explains the ratings best, given the other side''s vectors: explicit feedback without mean and biases';
+
 CREATE AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) (
 	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
@@ -453,6 +466,14 @@ CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options
 );
 COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) IS
 	'the weighted squared error that the solution of mf_solve() leaves';
+
+CREATE AGGREGATE mf_solve_error(factors real[], rating double precision) (
+	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
+	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
+	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision) IS
+	'the squared error that the solution of mf_solve() leaves';
 
 CREATE AGGREGATE mf_gramian(factors real[]) (
 	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_gramian_final,

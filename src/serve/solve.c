@@ -2,7 +2,7 @@
  * solve.c: the aggregates mf_solve, mf_solve_error and mf_gramian: alternating
  * least squares in plain SQL.
  *
- *	 SELECT user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(...))
+ *	 SELECT user_id, mf_solve(i.factors, r.rating)
  *	 FROM ratings r JOIN items i USING (item_id) GROUP BY user_id
  *
  * is half an iteration: each group is one row's least-squares problem, its
@@ -19,8 +19,9 @@
  * array rather than a row type, since every server, driver and proxy between
  * shards knows it, and subscripts take it apart: s[1], s[2:].
  *
- * The options are an argument of every row, but constant: they are read once,
- * for the first group, and later groups only compare. What a group's own first
+ * Options, biases and the like are further arguments. The options are one of
+ * every row, but constant: they are read once, for the first group, and later
+ * groups only compare. What a group's own first
  * row says counts for the group, and parts with unlike options are an error.
  *
  * mf_solve_error gives the squares that the solution leaves. Aggregates with the
@@ -86,6 +87,17 @@ Cache(FunctionCallInfo fcinfo)
 	return fcinfo->flinfo->fn_extra;
 }
 
+/* Those of the form without the argument, made once. */
+static const SolveOptions *
+DefaultOptions(FunctionCallInfo fcinfo)
+{
+	OptionsCache *cache = Cache(fcinfo);
+
+	if (cache->options == NULL)
+		cache->options = solve_options_default(fcinfo->flinfo->fn_mcxt);
+	return cache->options;
+}
+
 /*
  * The options of a group from its first row. The first group's are kept for the
  * others; where another group has its own, they live with its state.
@@ -99,6 +111,8 @@ GroupOptions(FunctionCallInfo fcinfo, int arg, MemoryContext aggcontext)
 	const SolveOptions *options;
 	Size		size;
 
+	if (PG_NARGS() <= arg)
+		return DefaultOptions(fcinfo);
 	if (PG_ARGISNULL(arg))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -345,17 +359,24 @@ Solve(const SolveState *state, double *squares)
 {
 	NormalEquations *eq = state->eq;
 	const SolveOptions *options = state->options;
-	const AlsSpec *spec = &options->spec;
 	Size		n = normal_unknowns(eq);
-	double	   *work = palloc(mul_size(mul_size(n, n), sizeof(double)));
-	double	   *x = palloc(n * sizeof(double));
-	NormalPenalty penalty = {
-		.regularization = spec->regularization *
-		pow((double) eq->count + spec->alpha0 * options->others, spec->reg_exponent),
-		.bias_regularization = spec->bias_regularization,
-		.alpha0 = spec->alpha0,
-		.gramian = options->gramian_factors != 0 ? options->gramian : NULL,
-	};
+	double	   *work;
+	double	   *x;
+	NormalPenalty penalty = {0};
+
+	/* Bytes may be another aggregate's: mf_gramian() sums without options. */
+	if (options == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				 errmsg("state of aggregate mf_solve has no options")));
+	work = palloc(mul_size(mul_size(n, n), sizeof(double)));
+	x = palloc(n * sizeof(double));
+	penalty.regularization = options->spec.regularization *
+		pow((double) eq->count + options->spec.alpha0 * options->others,
+			options->spec.reg_exponent);
+	penalty.bias_regularization = options->spec.bias_regularization;
+	penalty.alpha0 = options->spec.alpha0;
+	penalty.gramian = options->gramian_factors != 0 ? options->gramian : NULL;
 
 	if (normal_solve(eq, &penalty, work, x, squares, Poll, NULL) != NUMERICS_OK)
 		ereport(ERROR,

@@ -32,6 +32,12 @@ typedef struct SolveState
 /* Reads a value of type mf_options, checked, into the current context. */
 extern SolveOptions *solve_options_read(Datum value);
 
+/*
+ * Those of a call without any: explicit feedback without mean and biases, and
+ * what regularization mf_train() has for ratings of standard deviation 1.
+ */
+extern SolveOptions *solve_options_default(MemoryContext context);
+
 /* The state as bytes, and back; for parts that another process has summed. */
 extern bytea *solve_state_write(const SolveState *state);
 extern SolveState *solve_state_read(bytea *bytes);

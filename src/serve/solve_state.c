@@ -165,6 +165,20 @@ solve_options_read(Datum value)
 	return MakeOptions(&spec, others, factors, numbers);
 }
 
+SolveOptions *
+solve_options_default(MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	SolveOptions *options = AllocOptions(0);
+
+	MemoryContextSwitchTo(old);
+	options->spec.alpha = 1;
+	options->spec.regularization = 1.25;
+	options->spec.reg_exponent = 0.5;
+	options->spec.bias_regularization = 4;
+	return options;
+}
+
 /* ---- Bytes ---- */
 
 static void

@@ -54,6 +54,34 @@ SELECT half, count(*) AS rows, count(factors) = count(*) AS whole,
 FROM halves GROUP BY half;
 SELECT * FROM checked ORDER BY half;
 
+-- Without options, in the words of the documentation: explicit feedback without
+-- mean and biases. Both halves again, and the normal equations in plain SQL.
+SELECT iterations FROM mf_train('ratings', model => 'p1', factors => 6, iterations => 1, center => false, bias => false,
+	regularization => 1.25, verbose => false);
+SELECT iterations FROM mf_train('ratings', model => 'p2', factors => 6, iterations => 2, center => false, bias => false,
+	regularization => 1.25, verbose => false);
+CREATE VIEW items AS SELECT item_id, factors FROM p1_items;
+CREATE TABLE solved AS
+SELECT user_id, mf_solve(i.factors, r.rating) FROM ratings r JOIN items i USING (item_id) GROUP BY user_id;
+SELECT count(*), max(mf_solve <-> factors) < 1e-4 AS users FROM solved FULL JOIN p1_users USING (user_id);
+SELECT count(*), max(mf_solve <-> factors) < 1e-4 AS items
+FROM (SELECT item_id, mf_solve(u.factors, r.rating) FROM ratings r JOIN p1_users u USING (user_id) GROUP BY item_id) x
+FULL JOIN p2_items USING (item_id);
+CREATE FUNCTION dot(a real[], b real[]) RETURNS double precision LANGUAGE sql IMMUTABLE AS 'SELECT - (a <#> b)';
+SELECT count(*), max(abs(g)) < 1e-4 AS solves FROM (
+	SELECT user_id, k, sum((rating - dot(factors, mf_solve)) * q) - 1.25 * sqrt(count(*)) * min(mf_solve[k]) AS g
+	FROM ratings JOIN items USING (item_id) JOIN solved USING (user_id), unnest(factors) WITH ORDINALITY AS f(q, k) GROUP BY 1, 2) e;
+SELECT max(mf_solve <-> s) = 0 AS same, max(abs(e - f)) = 0 AS error FROM solved JOIN (
+	SELECT user_id, mf_solve(i.factors, r.rating, mf_explicit(0, 1.25)) AS s, mf_solve_error(i.factors, r.rating) AS e,
+		mf_solve_error(i.factors, r.rating, mf_explicit(0, 1.25)) AS f
+	FROM ratings r JOIN items i USING (item_id) GROUP BY user_id) x USING (user_id);
+-- Ratings of any type that becomes double precision by itself
+SELECT pg_typeof(r), mf_solve('{2}', r) FROM (SELECT 3::smallint r) x GROUP BY 1
+UNION ALL SELECT pg_typeof(r), mf_solve('{2}', r) FROM (SELECT 3::integer r) x GROUP BY 1
+UNION ALL SELECT pg_typeof(r), mf_solve('{2}', r) FROM (SELECT 3::bigint r) x GROUP BY 1
+UNION ALL SELECT pg_typeof(r), mf_solve('{2}', r) FROM (SELECT 3::numeric r) x GROUP BY 1
+UNION ALL SELECT pg_typeof(r), mf_solve('{2}', r) FROM (SELECT 3::real r) x GROUP BY 1;
+
 -- The same by partial sums in parallel workers.
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
@@ -75,7 +103,11 @@ FROM (VALUES ('SELECT user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit
 	FROM ratings r JOIN e1_items i USING (item_id) GROUP BY user_id'),
 	('SELECT user_id, mf_solve(i.factors, r.rating, mf_implicit())
 	FROM ratings r JOIN e1_items i USING (item_id) GROUP BY user_id'),
+	('SELECT user_id, mf_solve(i.factors, r.rating) FROM ratings r JOIN items i USING (item_id) GROUP BY user_id'),
 	('SELECT mf_gramian(factors) FROM ratings JOIN e1_items USING (item_id)')) v(query);
+SELECT count(*), max(x.mf_solve <-> solved.mf_solve) < 1e-5 AS same
+FROM (SELECT user_id, mf_solve(i.factors, r.rating) FROM ratings r JOIN items i USING (item_id) GROUP BY user_id) x
+FULL JOIN solved USING (user_id);
 CREATE TABLE parallel AS
 SELECT user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3)) AS biased,
 	mf_solve_error(i.factors, i.bias, r.rating, mf_explicit(3, 0.8, 0.3, 3)) AS error,
@@ -99,9 +131,51 @@ SELECT max(abs(a - b)) < 1e-9 AS gramian, count(*)
 FROM unnest((SELECT g FROM parallel_gramian), (SELECT mf_gramian(factors) FROM ratings JOIN e1_items USING (item_id))) t(a, b);
 RESET max_parallel_workers_per_gather;
 
+-- Partition by partition: whole groups where they lie in one, parts of groups
+-- that are combined where they do not, the latter in workers too.
+CREATE TABLE parted (LIKE ratings) PARTITION BY HASH (user_id);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 3, REMAINDER 0);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES WITH (MODULUS 3, REMAINDER 2);
+INSERT INTO parted SELECT * FROM ratings;
+ANALYZE parted;
+SET enable_partitionwise_aggregate = on;
+CREATE VIEW by_user AS
+SELECT user_id, mf_solve(x.f, r.rating, mf_explicit(3, 0.8)) AS s
+FROM parted r, LATERAL (SELECT ARRAY[sin(item_id), cos(item_id)]::real[] AS f) x GROUP BY user_id;
+CREATE VIEW by_item AS
+SELECT item_id, mf_solve(x.f, r.rating, mf_explicit(3, 0.8)) AS s
+FROM parted r, LATERAL (SELECT ARRAY[sin(user_id), cos(user_id)]::real[] AS f) x GROUP BY item_id;
+CREATE FUNCTION plan_of(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		RETURN NEXT substring(line FROM '^ *(?:->)? *([A-Za-z ]*Aggregate|(?:Parallel )?Append|Gather)');
+	END LOOP;
+END $$;
+SELECT count(*) AS whole FROM plan_of('SELECT * FROM by_user') p WHERE p ~ '^(Hash|Group)Aggregate';
+CREATE VIEW apart AS
+SELECT (SELECT max(a.s <-> b.s) < 1e-6 FROM by_user a FULL JOIN (SELECT user_id, mf_solve(x.f, r.rating, mf_explicit(3, 0.8)) AS s
+	FROM ratings r, LATERAL (SELECT ARRAY[sin(item_id), cos(item_id)]::real[] AS f) x GROUP BY user_id) b USING (user_id)) AS by_user,
+	(SELECT max(a.s <-> b.s) < 1e-6 FROM by_item a FULL JOIN (SELECT item_id, mf_solve(x.f, r.rating, mf_explicit(3, 0.8)) AS s
+	FROM ratings r, LATERAL (SELECT ARRAY[sin(user_id), cos(user_id)]::real[] AS f) x GROUP BY item_id) b USING (item_id)) AS by_item;
+SELECT * FROM apart;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SET parallel_leader_participation = off;
+SELECT count(*) FILTER (WHERE p LIKE 'Partial %') AS partial, count(*) FILTER (WHERE p LIKE 'Finalize %') AS finalize,
+	count(*) FILTER (WHERE p = 'Gather') AS gather FROM plan_of('SELECT * FROM by_item') p;
+SELECT * FROM apart;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+RESET parallel_leader_participation;
+RESET enable_partitionwise_aggregate;
+
 -- The normal equations in plain SQL: what the solution leaves of
 -- sum w (t - z.x) z - penalty x, relative to the largest term.
-CREATE FUNCTION dot(a real[], b real[]) RETURNS double precision LANGUAGE sql IMMUTABLE AS 'SELECT - (a <#> b)';
 WITH s AS (SELECT user_id, biased[1] AS bias, biased[2:] AS x, error FROM serial),
 e AS (
 	SELECT user_id, factors, rating - 3 - i.bias - s.bias - dot(factors, x) AS e
@@ -216,3 +290,47 @@ SELECT count(*) AS cut_and_taken FROM state, generate_series(0, length(s) - 1) n
 SELECT count(*) > 0 AS some_taken, bool_and(b NOT IN (0, 2, 3, 4, 5)) AS where_it_may_be
 FROM state, generate_series(0, length(s) - 1) b, unnest('{1,127,128,255}'::int[]) x
 WHERE taken(set_byte(s, b, get_byte(s, b) # x));
+
+-- Whatever bytes are taken can be combined and solved, or are refused. (A state
+-- is a pointer, which SQL hands over as a bigint.)
+CREATE FUNCTION pointer_of(bytea) RETURNS bigint AS '$libdir/factor', 'mf_solve_deserialize' LANGUAGE C STRICT;
+CREATE FUNCTION combine_pointer(internal, bigint) RETURNS internal AS '$libdir/factor', 'mf_solve_combine' LANGUAGE C;
+CREATE AGGREGATE solve_parts(bigint) (SFUNC = combine_pointer, STYPE = internal, FINALFUNC = mf_solve_final);
+CREATE AGGREGATE error_of_parts(bigint) (SFUNC = combine_pointer, STYPE = internal, FINALFUNC = mf_solve_error_final);
+CREATE AGGREGATE gramian_of_parts(bigint) (SFUNC = combine_pointer, STYPE = internal, FINALFUNC = mf_gramian_final);
+CREATE AGGREGATE biased_bytes(real[], real, double precision, mf_options) (
+	SFUNC = mf_solve_accum, STYPE = internal, FINALFUNC = mf_solve_serialize);
+CREATE AGGREGATE gramian_bytes(real[]) (
+	SFUNC = mf_gramian_accum, STYPE = internal, FINALFUNC = mf_solve_serialize);
+CREATE TABLE states AS SELECT 'implicit' AS kind, s FROM state
+UNION ALL SELECT 'biased', biased_bytes('{1,2,3}', 0.5, 2, mf_explicit(1, 2))
+UNION ALL SELECT 'gramian', gramian_bytes('{1,2,3}');
+SELECT solve_parts(pointer_of(s)) = mf_solve('{1,2,3}', 2, mf_implicit(unobserved_weight => 0.5, others => 7,
+	gramian => '{2,1,1,1,2,1,1,1,2}')) AS implicit FROM state;
+SELECT solve_parts(pointer_of(s)) = (SELECT mf_solve(f, 0.5, 2, mf_explicit(1, 2)) FROM unnest(ARRAY['{1,2,3}', '{1,2,3}']) x(v),
+	CAST(v AS real[]) f) AS biased FROM states, generate_series(1, 2) WHERE kind = 'biased';
+SELECT gramian_of_parts(pointer_of(s)) FROM states, generate_series(1, 2) WHERE kind = 'gramian';
+SELECT solve_parts(pointer_of(s)) FROM states WHERE kind = 'gramian';
+SELECT solve_parts(pointer_of(s)) FROM states;
+CREATE FUNCTION outcome(a bytea, b bytea) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM solve_parts(pointer_of(s)), error_of_parts(pointer_of(s)), gramian_of_parts(pointer_of(s))
+	FROM unnest(ARRAY[a, b]) x(s);
+	RETURN 'solved';
+EXCEPTION WHEN invalid_binary_representation OR invalid_parameter_value OR numeric_value_out_of_range OR array_subscript_error THEN
+	RETURN 'refused';
+END $$;
+SELECT outcome, count(*) > 100 AS many
+FROM states x, states y, generate_series(0, length(x.s) - 1) b, unnest('{1,64,127,128,255}'::int[]) flip,
+	LATERAL outcome(set_byte(x.s, b, get_byte(x.s, b) # flip), y.s)
+GROUP BY 1 ORDER BY 1;
+SELECT outcome, count(*) > 100 AS many
+FROM states x, generate_series(0, length(x.s) - 1) b, unnest('{1,64,127,128,255}'::int[]) flip,
+	LATERAL set_byte(x.s, b, get_byte(x.s, b) # flip) changed, LATERAL outcome(changed, changed)
+GROUP BY 1 ORDER BY 1;
+-- ... with several bytes changed at once, by a generator of its own
+SELECT outcome IN ('solved', 'refused') AS neither_worse, count(*)
+FROM states x, generate_series(1, 3000) n, LATERAL (
+	SELECT x.s AS s0, string_agg(set_byte('\x00', 0, CASE WHEN hashint4(n * 1009 + b) % 40 = 0 THEN hashint4(n * 7919 + b) & 255
+		ELSE get_byte(x.s, b) END), '' ORDER BY b) AS changed FROM generate_series(0, length(x.s) - 1) b) c,
+	LATERAL outcome(changed, s0) GROUP BY 1;
