@@ -57,6 +57,42 @@ TablesToDrop(const ModelTables *tables)
 	return list.len > 0 ? list.data : NULL;
 }
 
+/*
+ * Drops the tables. Where something depends on them, DROP TABLE's error speaks of
+ * a command that nobody gave and of CASCADE, which mf_drop() has not: its detail
+ * and code stay, the rest is said in the model's terms.
+ */
+static void
+DropTables(const CatalogRow *row, const char *tables)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	PG_TRY();
+	{
+		if (SPI_execute(psprintf("DROP TABLE %s", tables), false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "could not drop %s", tables);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
+		{
+			error->message = psprintf("cannot drop model \"%s\" because other objects depend on its tables",
+									  model_name_quote(row->schema, row->name));
+			error->hint = psprintf("Drop these objects first, or all with DROP TABLE %s CASCADE and then mf_drop().",
+								   tables);
+		}
+		FlushErrorState();
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	SPI_finish();
+}
+
 Datum
 mf_drop(PG_FUNCTION_ARGS)
 {
@@ -80,12 +116,7 @@ mf_drop(PG_FUNCTION_ARGS)
 
 	drop = TablesToDrop(&tables);
 	if (drop != NULL)
-	{
-		SPI_connect();
-		if (SPI_execute(psprintf("DROP TABLE %s", drop), false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not drop %s", drop);
-		SPI_finish();
-	}
+		DropTables(&row, drop);
 	PG_RETURN_VOID();
 }
 

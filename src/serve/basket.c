@@ -44,7 +44,7 @@ basket_init(Basket *basket, Model *model)
 						quote_qualified_identifier(model->schema_name, model->name)),
 				 errdetail("It was trained with solver \"%s\", whose users do not solve normal equations.",
 						   model->record.solver),
-				 errhint("Train it with solver => 'als'.")));
+				 errhint("mf_retrain() takes in new users and what has changed; folding in needs a model of solver => 'als'.")));
 
 	memset(basket, 0, sizeof(*basket));
 	basket->model = model;

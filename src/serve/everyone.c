@@ -6,6 +6,9 @@
  * be; so there is nothing to collect, and the result does not depend on who did
  * what. Workers live for one chunk: between chunks this process reads tables,
  * which it should not do in parallel mode, and a chunk is seconds of work.
+ *
+ * The counter tells how far all of them are, so this process can say so in
+ * pg_stat_activity whenever it takes a tile itself.
  */
 #include "postgres.h"
 
@@ -18,6 +21,7 @@
 
 #include "compat.h"
 #include "serve/everyone.h"
+#include "train/progress.h"
 
 #define EVERYONE_KEY_SHARED UINT64CONST(0xFAC7000000000002)
 
@@ -125,8 +129,10 @@ RankTile(TopAllWork *work, const EveryoneShape *shape, const TopAllRows *rows,
 		users->found[first + q] = queries[q].best.n;
 }
 
+/* Ranks for tiles until there are none; `place`, if given, is what to report. */
 static void
-WorkChunk(EveryoneShared *shared, char *items_base, char *users_base)
+WorkChunk(EveryoneShared *shared, char *items_base, char *users_base,
+		  const EveryonePlace *place)
 {
 	const EveryoneShape *shape = &shared->shape;
 	EveryoneItems items;
@@ -145,6 +151,9 @@ WorkChunk(EveryoneShared *shared, char *items_base, char *users_base)
 	while ((first = pg_atomic_fetch_add_u64(&shared->next, TOPALL_TILE)) < shape->nusers)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (place != NULL)
+			progress_report("ranking, " UINT64_FORMAT " of " UINT64_FORMAT " users",
+							place->before + first, place->all);
 		RankTile(work, shape, &rows, &users, first,
 				 Min(TOPALL_TILE, shape->nusers - first), queries);
 	}
@@ -161,7 +170,7 @@ factor_everyone_worker(dsm_segment *seg, shm_toc *toc)
 
 	bigarray_attach(&items, shared->items, shared->items_size);
 	bigarray_attach(&users, shared->users, shared->users_size);
-	WorkChunk(shared, items.data, users.data);
+	WorkChunk(shared, items.data, users.data, NULL);
 
 	/* A worker's end is a commit, which complains of what is still attached. */
 	bigarray_free(&users);
@@ -187,7 +196,8 @@ InitShared(EveryoneShared *shared, const EveryoneShape *shape)
 }
 
 static void
-RankInParallel(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers)
+RankInParallel(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers,
+			   const EveryonePlace *place)
 {
 	ParallelContext *parallel;
 	EveryoneShared *shared;
@@ -207,14 +217,15 @@ RankInParallel(const EveryoneShape *shape, BigArray *items, BigArray *users, int
 	shm_toc_insert(parallel->toc, EVERYONE_KEY_SHARED, shared);
 
 	LaunchParallelWorkers(parallel);
-	WorkChunk(shared, items->data, users->data);
+	WorkChunk(shared, items->data, users->data, place);
 	WaitForParallelWorkersToFinish(parallel);
 	DestroyParallelContext(parallel);
 	ExitParallelMode();
 }
 
 void
-everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers)
+everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers,
+			  const EveryonePlace *place)
 {
 	double		flops = 2.0 * shape->nusers * shape->nitems * shape->length;
 	EveryoneShared alone;
@@ -223,9 +234,9 @@ everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users, int 
 	if (workers > 0 && flops >= PARALLEL_MIN_FLOPS &&
 		items->segment != NULL && users->segment != NULL)
 	{
-		RankInParallel(shape, items, users, workers);
+		RankInParallel(shape, items, users, workers, place);
 		return;
 	}
 	InitShared(&alone, shape);
-	WorkChunk(&alone, items->data, users->data);
+	WorkChunk(&alone, items->data, users->data, place);
 }

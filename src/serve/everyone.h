@@ -40,6 +40,13 @@ typedef struct EveryoneUsers
 	TopEntry   *best;			/* k for each */
 } EveryoneUsers;
 
+/* Where a chunk is among all users, for pg_stat_activity. */
+typedef struct EveryonePlace
+{
+	uint64		before;			/* users of earlier chunks */
+	uint64		all;
+} EveryonePlace;
+
 /* Lays the arrays out from `base`; returns their bytes, all that NULL is for. */
 extern Size everyone_items_layout(EveryoneItems *items, const EveryoneShape *shape, char *base);
 extern Size everyone_users_layout(EveryoneUsers *users, const EveryoneShape *shape, char *base);
@@ -53,7 +60,7 @@ extern void everyone_rows(const EveryoneItems *items, const EveryoneShape *shape
  * and both arrays are shared; no worker is left when it returns.
  */
 extern void everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users,
-						  int workers);
+						  int workers, const EveryonePlace *place);
 
 /* How many workers may be had. */
 extern int	everyone_workers(void);

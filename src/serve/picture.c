@@ -315,7 +315,7 @@ mf_map_svg(PG_FUNCTION_ARGS)
 	Model	   *model = serve_model(call, fcinfo, 0);
 	MfSide		side = map_side(fcinfo, 1);
 	int			wanted = PointsArgument(fcinfo, 5);
-	SvgPanel	panel = {90, 50, MAP_WIDTH - 30, MAP_HEIGHT - 60};
+	SvgPanel	panel = {100, 50, MAP_WIDTH - 30, MAP_HEIGHT - 60};
 	bool		only_labelled = !PG_ARGISNULL(6) && PG_GETARG_BOOL(6);
 	LabelSource labels;
 	StringInfoData svg;
@@ -400,7 +400,7 @@ ReadHistory(const Model *model, History *history)
 
 			to[k][i] = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
 													k + 1, &isnull));
-			if (isnull)
+			if (isnull || !isfinite(to[k][i]))
 				history->held_out = false;
 		}
 	}

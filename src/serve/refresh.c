@@ -181,7 +181,9 @@ CheckModel(const Model *model)
 						quote_qualified_identifier(model->schema_name, model->name)),
 				 errdetail("It was trained with solver \"%s\" and loss \"%s\", whose vectors no equations give.",
 						   model->record.solver, model->record.objective),
-				 errhint("mf_retrain() trains it again from the vectors there are.")));
+				 errhint("mf_retrain(%s) trains it again from the vectors there are, and adds what is new.",
+						 quote_literal_cstr(quote_qualified_identifier(model->schema_name,
+																	   model->name)))));
 }
 
 static void

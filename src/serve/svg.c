@@ -63,6 +63,18 @@ svg_y(const SvgPanel *panel, double y)
 
 /* ---- Text ---- */
 
+/* Is this a character that XML does not admit even by its number? */
+static bool
+IsForbidden(const char *text, int length)
+{
+	if (length == 1)
+		return (unsigned char) *text < ' ' || *text == '\177';
+
+	/* U+FFFE and U+FFFF */
+	return GetDatabaseEncoding() == PG_UTF8 && length == 3 &&
+		memcmp(text, "\xef\xbf", 2) == 0 && (unsigned char) text[2] >= 0xbe;
+}
+
 void
 svg_text(StringInfo svg, const char *text)
 {
@@ -70,7 +82,9 @@ svg_text(StringInfo svg, const char *text)
 	{
 		int			length = pg_mblen(text);
 
-		if (length > 1)
+		if (IsForbidden(text, length))
+			appendStringInfoChar(svg, ' ');
+		else if (length > 1)
 			appendBinaryStringInfo(svg, text, length);
 		else if (*text == '&')
 			appendStringInfoString(svg, "&amp;");
@@ -80,8 +94,6 @@ svg_text(StringInfo svg, const char *text)
 			appendStringInfoString(svg, "&gt;");
 		else if (*text == '"')
 			appendStringInfoString(svg, "&quot;");
-		else if ((unsigned char) *text < ' ' || *text == '\177')
-			appendStringInfoChar(svg, ' ');
 		else
 			appendStringInfoChar(svg, *text);
 		text += length;
@@ -156,15 +168,18 @@ TickStep(double min, double max, bool integer)
 	return integer ? Max(ceil(step), 1) : step;
 }
 
-/* As many digits as tell one tick from the next. */
+/* As many digits as tell one tick from the next, and alike for all of an axis. */
 static const char *
 TickText(double value, double step, double largest)
 {
-	int			digits = (int) (floor(log10(largest)) - floor(log10(step))) + 1;
+	int			power = (int) floor(log10(step) + 1e-9);
+	int			digits = (int) floor(log10(largest)) - power + 1;
 
 	if (fabs(value) < step / 1000)
 		return "0";
-	return psprintf("%.*g", Max(digits, 7), value);
+	if (largest < 1e7 && power >= -6)
+		return psprintf("%.*f", Max(-power, 0), value);
+	return psprintf("%.*g", Max(digits, 3), value);
 }
 
 static void
@@ -209,7 +224,7 @@ svg_axes(StringInfo svg, const SvgPanel *panel, const char *x_name, const char *
 
 	svg_label(svg, (panel->left + panel->right) / 2, panel->bottom + 38, "middle", 13, x_name);
 	appendStringInfo(svg, "<g transform=\"translate(%.1f %.1f) rotate(-90)\">",
-					 panel->left - 66, middle);
+					 panel->left - 84, middle);
 	svg_label(svg, 0, 0, "middle", 13, y_name);
 	appendStringInfoString(svg, "</g>\n");
 }

@@ -317,6 +317,7 @@ static void
 RankChunk(Everyone *all, SideScan *scan, uint32 chunk)
 {
 	uint32		first = chunk * all->chunk_users;
+	EveryonePlace place = {first, all->nusers};
 	EveryoneUsers users;
 	BigArray	array;
 	float	   *bias;
@@ -334,9 +335,7 @@ RankChunk(Everyone *all, SideScan *scan, uint32 chunk)
 	if (all->pairs)
 		seen_pairs_get(all->pairs, chunk, all->shape.nusers, users.offset, users.seen);
 
-	progress_report("users %u to " UINT64_FORMAT " of %u", first + 1,
-					first + all->shape.nusers, all->nusers);
-	everyone_rank(&all->shape, &all->item_array, &array, all->workers);
+	everyone_rank(&all->shape, &all->item_array, &array, all->workers, &place);
 
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "factor result rows",
 										ALLOCSET_DEFAULT_SIZES);

@@ -171,7 +171,7 @@ fit_run(Fit *fit, const TrainOptions *options, const RatingSet *ratings, Crew *c
 		ModelIteration *iteration = &fit->history[k - 1];
 
 		iteration->iteration = k;
-		solver->iterate(options, crew, iteration);
+		solver->iterate(options, ratings, crew, iteration);
 		CheckFinite(options, iteration);
 		iteration->held_out_loss = ratings->nheld == 0 ? NAN :
 			heldout_loss(options, ratings, crew);

@@ -33,8 +33,8 @@ typedef struct Solver
 							Crew *crew);
 
 	/* One iteration, from 1; fills its error and its objective. */
-	void		(*iterate) (const TrainOptions *options, Crew *crew,
-							ModelIteration *iteration);
+	void		(*iterate) (const TrainOptions *options, const RatingSet *ratings,
+							Crew *crew, ModelIteration *iteration);
 } Solver;
 
 extern const Solver solver_als; /* fit_als.c */

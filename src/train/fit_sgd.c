@@ -37,7 +37,8 @@ Prepare(const TrainOptions *options, const RatingSet *ratings, Crew *crew)
 }
 
 static void
-Iterate(const TrainOptions *options, Crew *crew, ModelIteration *iteration)
+Iterate(const TrainOptions *options, const RatingSet *ratings, Crew *crew,
+		ModelIteration *iteration)
 {
 	const AlsSpec *spec = &options->spec;
 	SgdSums		sums;

@@ -100,6 +100,22 @@ SELECT residual('stars', 'items', ARRAY[201]) < 1e-3 AS solved;
 SELECT * FROM mf_refresh('stars', NULL::int[], NULL::int[]);
 ROLLBACK;
 
+-- Items and users whose ratings are all gone, found and named
+BEGIN;
+DELETE FROM ratings WHERE item_id IN (5, 9) OR user_id = 3;
+INSERT INTO ratings VALUES (201, 5, 3);
+DELETE FROM ratings WHERE user_id = 201;
+SELECT 1 FROM mf_refresh('stars', users => ARRAY[3], items => ARRAY[5]);
+SELECT count(*) FILTER (WHERE item_id = 5) AS named, count(*) FILTER (WHERE item_id = 9) AS not_named FROM stars_items;
+SELECT gone_users, gone_items, new_users, new_items FROM mf_refresh('stars');
+SELECT gone_users, gone_items, new_users, new_items FROM mf_refresh('clicks');
+SELECT (SELECT count(*) FROM stars_items WHERE item_id IN (5, 9)) + (SELECT count(*) FROM clicks_items WHERE item_id IN (5, 9))
+	+ (SELECT count(*) FROM stars_users WHERE user_id = 3) + (SELECT count(*) FROM clicks_users WHERE user_id = 3) AS left_over;
+SELECT residual('stars', 'users', (SELECT array_agg(DISTINCT u.user_id) FROM stars_users u JOIN before b USING (user_id) WHERE u.factors <> b.factors)) < 1e-3 AS solved;
+SELECT model, m.users = (SELECT count(DISTINCT user_id) FROM ratings) AS users, m.items = (SELECT count(DISTINCT item_id) FROM ratings) AS items
+FROM mf_models m WHERE schema = 'mf_refresh' AND model IN ('stars', 'clicks') ORDER BY 1;
+ROLLBACK;
+
 -- In the transaction: undone with it
 BEGIN;
 SELECT change();
@@ -219,8 +235,31 @@ SELECT * FROM compare_models('a3', 'b3');
 SELECT m, r.* FROM unnest('{a1,b1,a2,b2,a3,b3}'::text[]) m,
 	LATERAL (SELECT users, items, ratings, iterations FROM mf_retrain(m, iterations => 1, tolerance => 0, verbose => false)) r;
 SELECT * FROM compare_models('a1', 'b1');
-SELECT * FROM compare_models('a2', 'b2');
 SELECT * FROM compare_models('a3', 'b3');
+ROLLBACK;
+
+-- A model that was stopped early is not taken further, however often it is trained again
+SELECT 1 FROM mf_train('ratings', model => 'early', factors => 8, regularization => 0.6, iterations => 20, holdout => 0.25, verbose => false);
+CREATE TABLE early AS SELECT best_iteration < iterations AS early, held_out_loss, loss, error FROM mf_models
+WHERE model = 'early' AND schema = 'mf_refresh';
+CREATE TABLE early_users_were AS SELECT * FROM early_users;
+CREATE TABLE early_items_were AS SELECT * FROM early_items;
+SELECT 1 FROM generate_series(1, 3), mf_retrain('early', verbose => false);
+SELECT early, m.best_iteration, m.iterations > 1 AS went_on, m.held_out_loss = e.held_out_loss AS held_out,
+	abs(m.loss - e.loss) < 1e-9 * e.loss AS loss, abs(m.error - e.error) < 1e-9 * e.error AS error
+FROM mf_models m, early e WHERE model = 'early' AND schema = 'mf_refresh';
+SELECT (SELECT count(*) FROM early_users NATURAL JOIN early_users_were) AS users, (SELECT count(*) FROM early_users) AS of_users,
+	(SELECT count(*) FROM early_items NATURAL JOIN early_items_were) AS items, (SELECT count(*) FROM early_items) AS of_items;
+-- ... but learns what is new: the first iteration solves new items, and all users given the items
+BEGIN;
+SELECT change();
+SELECT users, items, iterations FROM mf_retrain('early', iterations => 1, verbose => false);
+SELECT count(*) FILTER (WHERE i.factors = w.factors AND i.bias = w.bias) AS kept, count(*) FILTER (WHERE w.item_id IS NULL) AS new,
+	bool_and(i.factors <> array_fill(0::real, ARRAY[8])) AS solved FROM early_items i LEFT JOIN early_items_were w USING (item_id);
+SELECT count(*), bool_and((u.factors <-> s.x[2:]) < 1e-4 AND abs(u.bias - s.x[1]) < 1e-4) AS solved FROM early_users u
+JOIN (SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, (SELECT mf_explicit(mean, regularization, reg_exponent, bias_regularization)
+		FROM mf_models WHERE model = 'early' AND schema = 'mf_refresh')) x
+	FROM trained r JOIN early_items i USING (item_id) GROUP BY 1) s USING (user_id);
 ROLLBACK;
 
 -- Retraining repeats any training; what is stored of it stays
@@ -240,7 +279,10 @@ FROM mf_models m JOIN cold c USING (schema, model) ORDER BY m.model COLLATE "C";
 -- ... warm: the first epoch is nearer to the end of the cold training than to its start
 SELECT h.model, h.loss - c.loss < 0.5 * (c.first_loss - c.loss) AS near FROM mf_history h JOIN cold c USING (schema, model)
 WHERE h.iteration = 1 AND c.solver = 'sgd' ORDER BY h.model COLLATE "C";
+\set VERBOSITY default
 SELECT mf_refresh('sgd');
+SELECT mf_topk(1, 3, 'sgd', live => true);
+\set VERBOSITY terse
 SELECT mf_refresh('bpr', ARRAY[1]);
 BEGIN;
 UPDATE mf_models SET options = options || '{"colour": "red"}' WHERE schema = 'mf_refresh' AND model = 'held';

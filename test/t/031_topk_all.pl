@@ -207,7 +207,7 @@ sub rank_in_background
 		SELECT count(*) FROM mf_topk_all($arguments)});
 
 	wait_for($node, q{SELECT count(*) = 1 FROM pg_stat_activity
-		WHERE application_name = 'ranker' AND query LIKE 'mf_topk_all zeros: users 1 to %'}, 'ranking to begin');
+		WHERE application_name = 'ranker' AND query ~ '^mf_topk_all zeros: ranking, [1-9][0-9]* of 60000 users$'}, 'a tile to be done');
 	wait_for($node, qq{SELECT count(*) = $workers FROM pg_stat_activity
 		WHERE application_name = 'ranker' AND backend_type = 'parallel worker'}, "$workers workers");
 	return $session;
