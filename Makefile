@@ -8,7 +8,7 @@ DATA = $(wildcard sql/factor--*.sql)
 
 # In reading order, from plain numerics up to the functions that SQL calls.
 NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
-	kernel_base kernel_avx2 kernel_avx512 als foldin codes codes_x86 codes_neon screen screen_x86 topall \
+	kernel_base kernel_avx2 kernel_avx512 als als_row foldin codes codes_x86 codes_neon screen screen_x86 topall \
 	eigen components losses optimizer sampling sgd_base sgd_avx2 sgd_avx512 sgd_draw \
 	sgd judge metrics
 RANK = vector operators topk page directory writer build insert candidates scan search \
@@ -23,7 +23,7 @@ SERVE = ids call predict rank idlist basket seen diversify recommend topk \
 	explain foldin similar solve_state solve \
 	pairfiles pairscan pairs everyone topk_all refresh refresh_sides refresh_solve map svg picture
 EVALUATE = holdout roster biases panel ranker judging evaluate \
-	trainwith grid tune
+	trainwith grid trial trial_table tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \

@@ -2,18 +2,15 @@
  * tune.c: mf_tune(): a search for good options, one trial after the other.
  *
  * A trial trains on the pairs that are not held out, judges the model on those
- * that are, drops it, and leaves one row in a table that the caller names. All
- * of that is plain SQL on behalf of the caller:
+ * that are, drops it (trial.c), and leaves one row in a table that the caller names
+ * (trial_table.c). All of that is plain SQL on behalf of the caller, committed
+ * after each trial where CALL is not in a transaction block. So a search that is
+ * interrupted has lost one trial at most, and when called again it does not repeat
+ * those that are in the table.
  *
- *	 CREATE TEMP VIEW of each part		by mf_holdout(), or the table given as test
- *	 mf_train(), mf_evaluate()			as anyone would call them
- *	 mf_drop(), INSERT INTO trials
- *	 COMMIT								where CALL is not in a transaction block
- *
- * So a search that is interrupted has lost one trial at most, and when called
- * again it does not repeat those that are in the table: the row's key is the
- * source, the protocol (how the pairs are split and judged) and the options. A
- * trial that diverges is a result as well, and is noted with its error.
+ * A set of options that cannot be trained with is a trial that failed, and no
+ * reason to end the search; but where all have failed there is nothing to be the
+ * best, and the caller has an error.
  *
  * Nothing of a trial outlives its transaction but the row; the model's name is
  * the backend's own, so searches may run side by side, into one table too.
@@ -26,7 +23,6 @@
 #include <math.h>
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
@@ -39,12 +35,11 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
 #include "evaluate/grid.h"
-#include "evaluate/trainwith.h"
+#include "evaluate/tune.h"
 #include "train/ratings.h"
 
 PG_FUNCTION_INFO_V1(mf_tune);
@@ -59,106 +54,6 @@ enum
 
 #define MAX_TRIALS 10000
 #define MAX_FOLDS 100
-
-/* What a trial's row keeps of mf_evaluate's, and which way is better. */
-static const struct
-{
-	const char *name;
-	bool		less_is_better;
-}			metrics[] =
-{
-	{"rmse", true}, {"mae", true}, {"precision", false}, {"recall", false},
-	{"ndcg", false}, {"map", false}, {"mrr", false}, {"hit_rate", false},
-	{"auc", false}, {"coverage", false}, {"diversity", false},
-	{"popularity", false}, {"novelty", false}
-};
-
-#define METRICS lengthof(metrics)
-
-typedef struct Search
-{
-	TrainCall	call;
-	MemoryContext context;		/* lives as long as the call */
-	bool		commits;
-	bool		verbose;
-	const char *extension;		/* its schema, quoted */
-	char	   *source;			/* the ratings' quoted, qualified name */
-	char	   *results;		/* the table's, too */
-	char	   *protocol;		/* JSON text */
-	int			metric;
-	double		holdout;
-	int			folds;
-	int64		seed;
-	Oid			test;			/* InvalidOid: held out */
-	int			k;
-	char	   *relevant;		/* SQL */
-} Search;
-
-typedef struct Trial
-{
-	double		sum[METRICS];
-	int			count[METRICS];
-	int64		users;
-	int64		pairs;
-	char	   *error;			/* NULL: none */
-} Trial;
-
-/* ---- SQL ---- */
-
-static void Run(int expected, const char *format,...) pg_attribute_printf(2, 3);
-
-static void
-Run(int expected, const char *format,...)
-{
-	StringInfoData sql;
-	int			result;
-
-	initStringInfo(&sql);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&sql, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&sql, needed);
-	}
-	result = SPI_execute(sql.data, false, 0);
-	if (result != expected)
-		elog(ERROR, "could not run \"%s\": %s", sql.data, SPI_result_code_string(result));
-	pfree(sql.data);
-}
-
-static double
-Number(int column, bool *isnull)
-{
-	return DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-										column, isnull));
-}
-
-static int64
-Count(int column)
-{
-	bool		isnull;
-
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-									   column, &isnull));
-}
-
-static char *
-MetricList(bool quoted)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int m = 0; m < METRICS; m++)
-		appendStringInfo(&list, "%s%s", m > 0 ? ", " : "",
-						 quoted ? quote_identifier(metrics[m].name) : metrics[m].name);
-	return list.data;
-}
 
 /* ---- Arguments ---- */
 
@@ -196,13 +91,13 @@ Range(int value, const char *option, int max)
 static int
 FindMetric(const char *name)
 {
-	for (int m = 0; m < METRICS; m++)
-		if (strcmp(metrics[m].name, name) == 0)
+	for (int m = 0; m < TUNE_METRICS; m++)
+		if (strcmp(tune_metrics[m].name, name) == 0)
 			return m;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized metric \"%s\"", name),
-			 errhint("The metrics there are: %s.", MetricList(false))));
+			 errhint("The metrics there are: %s.", tune_metric_list(false))));
 }
 
 static char *
@@ -326,182 +221,7 @@ CheckTables(const Search *search)
 	ratings_check(&source, key);
 }
 
-/* ---- A trial ---- */
-
-/* The column that a set names as time_col, as one more of a part's; else nothing. */
-static const char *
-TimeColumn(const TrainCall *call, Jsonb *options)
-{
-	JsonbValue *value = getKeyJsonValueFromContainer(&options->root, "time_col", 8, NULL);
-	char	   *name;
-
-	if (value == NULL || value->type != jbvString)
-		return "";
-	name = pnstrdup(value->val.string.val, value->val.string.len);
-	if (strcmp(name, call->user_col) == 0 || strcmp(name, call->item_col) == 0 ||
-		(call->rating_col != NULL && strcmp(name, call->rating_col) == 0))
-		return "";
-	return psprintf(", %s", quote_identifier(name));
-}
-
-/* The parts of a fold, as views; or the tables, where the test was given. */
-static void
-MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
-{
-	static const char *const names[] = {"mf_tune_training", "mf_tune_testing"};
-	const TrainCall *call = &search->call;
-	const char *time = TimeColumn(call, options);
-
-	*train = call->ratings;
-	*test = search->test;
-	if (OidIsValid(search->test))
-		return;
-	for (int part = 0; part < 2; part++)
-	{
-		Run(SPI_OK_UTILITY,
-			"CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s%s FROM %s "
-			"WHERE %s %s.mf_holdout(%s, %s, '%.17g'::pg_catalog.float8, " INT64_FORMAT ")",
-			names[part], quote_identifier(call->user_col), quote_identifier(call->item_col),
-			call->rating_col ? ", " : "",
-			call->rating_col ? quote_identifier(call->rating_col) : "", time, search->source,
-			part == 0 ? "NOT" : "", search->extension, quote_identifier(call->user_col),
-			quote_identifier(call->item_col), search->holdout, search->seed + fold);
-		*(part == 0 ? train : test) =
-			RangeVarGetRelid(makeRangeVar("pg_temp", pstrdup(names[part]), -1), NoLock, false);
-	}
-}
-
-static void
-DropParts(const Search *search)
-{
-	if (!OidIsValid(search->test))
-		Run(SPI_OK_UTILITY, "DROP VIEW pg_temp.mf_tune_training, pg_temp.mf_tune_testing");
-}
-
-static void
-RunFold(const Search *search, int fold, const char *set, Trial *trial)
-{
-	TrainCall	call = search->call;
-	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(set)));
-	const char *model = quote_literal_cstr(call.model);
-	Oid			test;
-
-	MakeParts(search, fold, options, &call.ratings, &test);
-	Run(SPI_OK_SELECT, "%s", train_statement(&call, options, "grid"));
-	Run(SPI_OK_SELECT,
-		"SELECT %s, users, pairs FROM %s.mf_evaluate(model => %s, test => %u::pg_catalog.regclass, "
-		"user_col => %s, item_col => %s, k => %d, relevant => %s)",
-		MetricList(true), search->extension, model, test, quote_literal_cstr(call.user_col),
-		quote_literal_cstr(call.item_col), search->k, search->relevant);
-	for (int m = 0; m < METRICS; m++)
-	{
-		bool		isnull;
-		double		value = Number(m + 1, &isnull);
-
-		if (isnull)
-			continue;
-		trial->sum[m] += value;
-		trial->count[m]++;
-	}
-	trial->users += Count(METRICS + 1);
-	trial->pairs += Count(METRICS + 2);
-	Run(SPI_OK_SELECT, "SELECT %s.mf_drop(%s)", search->extension, model);
-	DropParts(search);
-}
-
-/* All folds, in a subtransaction: where training diverges, that is the result. */
-static void
-RunTrial(const Search *search, const char *set, Trial *trial)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-
-	memset(trial, 0, sizeof(*trial));
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		for (int fold = 0; fold < search->folds; fold++)
-			RunFold(search, fold, set, trial);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE)
-			ReThrowError(error);
-		memset(trial, 0, sizeof(*trial));
-		trial->error = error->message;
-	}
-	PG_END_TRY();
-}
-
-/* ---- The table of trials ---- */
-
-static void
-MakeResults(const Search *search)
-{
-	StringInfoData sql;
-
-	/* Not IF NOT EXISTS alone: that has a NOTICE. */
-	if (OidIsValid(RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(search->results))),
-								   NoLock, true)))
-		return;
-	initStringInfo(&sql);
-	for (int m = 0; m < METRICS; m++)
-		appendStringInfo(&sql, "%s double precision, ", quote_identifier(metrics[m].name));
-	Run(SPI_OK_UTILITY,
-		"CREATE TABLE %s (trial integer NOT NULL, source text NOT NULL, protocol jsonb NOT NULL, "
-		"options jsonb NOT NULL, %susers bigint, pairs bigint, error text, "
-		"seconds double precision NOT NULL, finished_at timestamp with time zone NOT NULL, "
-		"PRIMARY KEY (source, protocol, options))",
-		search->results, sql.data);
-}
-
-static bool
-IsDone(const Search *search, const char *set)
-{
-	Run(SPI_OK_SELECT,
-		"SELECT FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
-		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb "
-		"AND options OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb",
-		search->results, quote_literal_cstr(search->source),
-		quote_literal_cstr(search->protocol), quote_literal_cstr(set));
-	return SPI_processed > 0;
-}
-
-static void
-KeepTrial(const Search *search, const char *set, const Trial *trial, double seconds)
-{
-	StringInfoData values;
-
-	initStringInfo(&values);
-	for (int m = 0; m < METRICS; m++)
-	{
-		if (trial->count[m] == 0)
-			appendStringInfoString(&values, "NULL, ");
-		else
-			appendStringInfo(&values, "'%.17g', ", trial->sum[m] / trial->count[m]);
-	}
-	Run(SPI_OK_INSERT,
-		"INSERT INTO %s (trial, source, protocol, options, %s, users, pairs, error, seconds, finished_at) "
-		"SELECT 1 OPERATOR(pg_catalog.+) coalesce(pg_catalog.max(trial), 0), %s, %s, %s, %s"
-		INT64_FORMAT ", " INT64_FORMAT ", %s, '%.3f', pg_catalog.clock_timestamp() FROM %s",
-		search->results, MetricList(true), quote_literal_cstr(search->source),
-		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(search->protocol)),
-		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(set)), values.data,
-		trial->users, trial->pairs, trial->error ? quote_literal_cstr(trial->error) : "NULL",
-		seconds, search->results);
-}
+/* ---- The search ---- */
 
 static void
 ReportTrial(const Search *search, int number, int n, const char *set, const Trial *trial)
@@ -514,69 +234,52 @@ ReportTrial(const Search *search, int number, int n, const char *set, const Tria
 				 errdetail_internal("%s", trial->error)));
 	else if (search->verbose && trial->count[m] > 0)
 		ereport(NOTICE,
-				(errmsg("trial %d of %d: %s %.4f, %s", number, n, metrics[m].name,
+				(errmsg("trial %d of %d: %s %.4f, %s", number, n, tune_metrics[m].name,
 						trial->sum[m] / trial->count[m], set)));
 	else if (search->verbose)
 		ereport(NOTICE,
-				(errmsg("trial %d of %d: no %s, %s", number, n, metrics[m].name, set)));
+				(errmsg("trial %d of %d: no %s, %s", number, n, tune_metrics[m].name, set)));
 }
 
-/* ---- The search ---- */
-
-static void
-RunSearch(Search *search, char **sets, int n)
+/*
+ * All sets that have no trial yet. Returns how many have one that succeeded; the
+ * message of the last that failed goes to *failure.
+ */
+static int
+RunSearch(Search *search, char **sets, int n, char **failure)
 {
 	MemoryContext scratch = AllocSetContextCreate(search->context, "mf_tune trial",
 												  ALLOCSET_DEFAULT_SIZES);
+	int			succeeded = 0;
 
-	MakeResults(search);
+	trials_make(search);
 	for (int k = 0; k < n; k++)
 	{
-		Trial		trial;
+		Trial		trial = {0};
 		instr_time	start;
 		instr_time	duration;
 
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(scratch);
-		if (IsDone(search, sets[k]))
-			continue;
-		INSTR_TIME_SET_CURRENT(start);
-		RunTrial(search, sets[k], &trial);
-		INSTR_TIME_SET_CURRENT(duration);
-		INSTR_TIME_SUBTRACT(duration, start);
-		KeepTrial(search, sets[k], &trial, INSTR_TIME_GET_DOUBLE(duration));
-		ReportTrial(search, k + 1, n, sets[k], &trial);
-		if (search->commits)
-			SPI_commit();
+		if (!trials_find(search, sets[k], &trial.error))
+		{
+			INSTR_TIME_SET_CURRENT(start);
+			trial_run(search, sets[k], &trial);
+			INSTR_TIME_SET_CURRENT(duration);
+			INSTR_TIME_SUBTRACT(duration, start);
+			trials_keep(search, sets[k], &trial, INSTR_TIME_GET_DOUBLE(duration));
+			ReportTrial(search, k + 1, n, sets[k], &trial);
+			if (search->commits)
+				SPI_commit();
+		}
+		if (trial.error == NULL)
+			succeeded++;
+		else
+			*failure = MemoryContextStrdup(search->context, trial.error);
 	}
 	MemoryContextSwitchTo(search->context);
 	MemoryContextDelete(scratch);
-}
-
-/* The best options of the same source and protocol, and their score. */
-static void
-FindBest(const Search *search, Datum *values, bool *nulls, MemoryContext context)
-{
-	const char *metric = quote_identifier(metrics[search->metric].name);
-	MemoryContext old;
-
-	Run(SPI_OK_SELECT,
-		"SELECT %s, options::pg_catalog.text FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
-		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb AND %s IS NOT NULL "
-		"ORDER BY %s %s, trial LIMIT 1",
-		metric, search->results, quote_literal_cstr(search->source),
-		quote_literal_cstr(search->protocol), metric, metric,
-		metrics[search->metric].less_is_better ? "ASC" : "DESC");
-	nulls[0] = nulls[1] = true;
-	if (SPI_processed == 0)
-		return;
-	old = MemoryContextSwitchTo(context);
-	values[1] = Float8GetDatum(Number(1, &nulls[1]));
-	values[0] = DirectFunctionCall1(jsonb_in,
-									CStringGetDatum(SPI_getvalue(SPI_tuptable->vals[0],
-																 SPI_tuptable->tupdesc, 2)));
-	nulls[0] = false;
-	MemoryContextSwitchTo(old);
+	return succeeded;
 }
 
 /*
@@ -591,6 +294,7 @@ mf_tune(PG_FUNCTION_ARGS)
 	Datum		values[2] = {0};
 	bool		nulls[2];
 	char	  **sets;
+	char	   *failure = NULL;
 	int			trials = 0;
 	int			n;
 
@@ -615,8 +319,20 @@ mf_tune(PG_FUNCTION_ARGS)
 	MakeProtocol(&search);
 	sets = grid_sets(search.call.extension_schema, PG_GETARG_JSONB_P(ARG_GRID), trials,
 					 search.seed, search.context, &n);
-	RunSearch(&search, sets, n);
-	FindBest(&search, values, nulls, outer);
+	if (RunSearch(&search, sets, n, &failure) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 n == 1 ? errmsg("the trial failed") : errmsg("all %d trials failed", n),
+				 n == 1 ? errdetail_internal("%s", failure) :
+				 errdetail("The last of them with: %s", failure),
+				 search.commits ?
+				 errhint("Failed trials are kept in %s. Delete their rows to try them again.",
+						 search.results) : 0));
+	trials_best(&search, values, nulls, outer);
+	if (nulls[1])
+		ereport(WARNING,
+				(errmsg("no trial has a value of metric \"%s\"", tune_metrics[search.metric].name),
+				 errhint("Implicit feedback has metrics of the ranking only, such as ndcg; these need relevant pairs to judge by.")));
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
 

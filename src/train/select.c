@@ -299,7 +299,7 @@ CheckLeft(const Selection *s, const RatingSet *set)
 {
 	if (s->raw.n == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no ratings are left to train on"),
 				 errdetail("Of " UINT64_FORMAT " pairs, " UINT64_FORMAT " were held out; the others are of users or items with too few.",
 						   s->all->pairs, s->nheld),

@@ -48,7 +48,7 @@ CheckMoments(const Sharded *sharded)
 
 	if (ratings->pairs == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no ratings in \"%s\"", name)));
 	if (!isfinite(ratings->mean_square))
 		ereport(ERROR,

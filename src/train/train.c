@@ -115,6 +115,19 @@ AdviseUserIndex(const RatingSource *source)
 	relation_close(rel, NoLock);
 }
 
+/* A column that was named, if only by default, would be believed to matter. */
+static void
+ReportUnusedRatings(const RatingSource *source, const TrainOptions *options)
+{
+	if (source->rating_col == NULL || source->has_min_rating ||
+		!options->spec.implicit || options->solver == SOLVER_ALS || options->sgd.weighted)
+		return;
+	ereport(NOTICE,
+			(errmsg("loss \"%s\" counts every pair alike, whatever its \"%s\" is",
+					options_loss_name(options), source->rating_col),
+			 errhint("Give alpha to weigh pairs by it, min_rating to leave some out, or rating_col => NULL.")));
+}
+
 static void
 ReportSkipped(const RatingSource *source, const RatingSet *ratings)
 {
@@ -417,6 +430,8 @@ training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *
 	/* A model that is not to be ranked by, a trial of mf_tune's say, needs none. */
 	if (options->index_new)
 		AdviseUserIndex(source);
+	if (options->verbose)
+		ReportUnusedRatings(source, options);
 
 	training_begin(function, target->name);
 	PG_TRY();

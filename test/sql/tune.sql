@@ -101,13 +101,48 @@ CALL mf_tune('ratings', '{"regularization": [0, 1], "bias_regularization": 0, "f
 SELECT options->'regularization' AS regularization, rmse IS NULL AS no_rmse, error FROM hard ORDER BY trial;
 SELECT count(*) AS left_over FROM pg_class WHERE relname LIKE 'mf_tune%';
 
+-- so is a combination that cannot be, as a grid may well have; called again, it is
+-- not tried again, and where its row is deleted it is
+CALL mf_tune('ratings', '{"solver": ["als", "sgd"], "loss": ["squared", "bpr"], "optimizer": [null, "adam"], "factors": 2, "iterations": 1}',
+	metric => 'ndcg', verbose => false, results => 'mixed') \gset
+SELECT options->>'solver' AS solver, options->>'loss' AS loss, options->>'optimizer' AS optimizer, ndcg IS NOT NULL AS judged,
+	   users, pairs > 100 AS pairs, error
+FROM mixed ORDER BY trial;
+SELECT :score = max(ndcg) AS best_of_the_others FROM mixed;
+SET client_min_messages = notice;
+CALL mf_tune('ratings', '{"solver": "als", "loss": ["squared", "bpr"], "optimizer": null, "factors": 2, "iterations": 1}',
+	metric => 'ndcg', results => 'mixed') \gset
+DELETE FROM mixed WHERE options = '{"solver": "als", "loss": "bpr", "optimizer": null, "factors": 2, "iterations": 1}';
+CALL mf_tune('ratings', '{"solver": "als", "loss": ["squared", "bpr"], "optimizer": null, "factors": 2, "iterations": 1}',
+	metric => 'ndcg', verbose => false, results => 'mixed') \gset
+SET client_min_messages = warning;
+SELECT count(*) AS left_over FROM pg_class WHERE relname LIKE 'mf_tune%';
+-- and one that leaves nothing to train on, or nothing of a time that is none
+CALL mf_tune('dated', '{"factors": 2, "iterations": 1, "min_user_ratings": [1, 1000], "time_col": "at", "since": ["2026-01-31", "2027-01-01", "soon"]}',
+	verbose => false, results => 'emptied') \gset
+SELECT options->'min_user_ratings' AS least, options->>'since' AS since, rmse IS NOT NULL AS judged, error FROM emptied ORDER BY trial;
+-- where all have failed, that is an error
+\set VERBOSITY default
+CALL mf_tune('ratings', '{"factors": 2, "iterations": [0, -1]}', verbose => false, results => 'none');
+CALL mf_tune('ratings', '{"factors": 2, "iterations": [0, -1]}', verbose => false, results => 'none');
+SELECT count(*) AS kept FROM none;
+BEGIN;
+CALL mf_tune('ratings', '{"iterations": 0}', verbose => false, results => 'undone');
+ROLLBACK;
+
 -- implicit feedback, by a metric of the ranking
 CALL mf_tune('ratings', '{"feedback": "implicit", "factors": [2, 3], "iterations": 2}', rating_col => NULL, metric => 'ndcg', verbose => false, results => 'seen') \gset
 SELECT count(*) AS trials, :score = max(ndcg) AS best, count(rmse) AS rmse FROM seen;
 
--- trials are committed one by one: what an error ends keeps what was found
-CALL mf_tune('ratings', '{"factors": [2, 3000], "iterations": 1}', verbose => false, results => 'ended');
+-- a metric that there is not for this feedback is told
+CALL mf_tune('ratings', '{"feedback": "implicit", "factors": 2, "iterations": 2}', verbose => false, results => 'seen') \gset
+
+-- trials are committed one by one: an error that is not of the options ends the
+-- search, and what was found is kept
+\set VERBOSITY terse
+CALL mf_tune('dated', '{"factors": 2, "iterations": 1, "since": "2026-01-31", "time_col": ["at", "when"]}', verbose => false, results => 'ended');
 SELECT options FROM ended;
+SELECT count(*) AS left_over FROM pg_class WHERE relname LIKE 'mf_tune%';
 
 -- in a transaction block it is all or nothing
 BEGIN;

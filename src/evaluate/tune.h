@@ -1,0 +1,83 @@
+/*
+ * tune.h: a search for good options: what it is asked, a trial, and the table of
+ * trials.
+ */
+#ifndef FACTOR_TUNE_H
+#define FACTOR_TUNE_H
+
+#include "evaluate/trainwith.h"
+
+/* What a trial's row keeps of mf_evaluate's, and which way is better. */
+typedef struct TuneMetric
+{
+	const char *name;
+	bool		less_is_better;
+} TuneMetric;
+
+#define TUNE_METRICS 13
+
+extern const TuneMetric tune_metrics[TUNE_METRICS];
+
+typedef struct Search
+{
+	TrainCall	call;
+	MemoryContext context;		/* lives as long as the call */
+	bool		commits;
+	bool		verbose;
+	const char *extension;		/* its schema, quoted */
+	char	   *source;			/* the ratings' quoted, qualified name */
+	char	   *results;		/* the table's, too */
+	char	   *protocol;		/* JSON text */
+	int			metric;
+	double		holdout;
+	int			folds;
+	int64		seed;
+	Oid			test;			/* InvalidOid: held out */
+	int			k;
+	char	   *relevant;		/* SQL */
+} Search;
+
+typedef struct Trial
+{
+	double		sum[TUNE_METRICS];
+	int			count[TUNE_METRICS];
+	int64		users;
+	int64		pairs;
+	char	   *error;			/* NULL: none */
+} Trial;
+
+/* ---- SQL, within an SPI connection (trial.c) ---- */
+
+/* Runs a statement, and expects what SPI_execute() is to say of it. */
+extern void tune_query(int expected, const char *format,...) pg_attribute_printf(2, 3);
+
+/* A float8 of the first row that the last statement has returned. */
+extern double tune_number(int column, bool *isnull);
+
+/* The metrics' names with commas between them. */
+extern char *tune_metric_list(bool quoted);
+
+/* ---- A trial (trial.c) ---- */
+
+/*
+ * Trains and judges one set of options, a JSON object's text, on all folds. An
+ * error that the options or the data are to blame for is the trial's result.
+ */
+extern void trial_run(const Search *search, const char *set, Trial *trial);
+
+/* ---- The table of trials (trial_table.c) ---- */
+
+/* Makes it where it is not there. */
+extern void trials_make(const Search *search);
+
+/* Is there a trial of the set? Its error goes to *error, NULL if it has none. */
+extern bool trials_find(const Search *search, const char *set, char **error);
+
+extern void trials_keep(const Search *search, const char *set, const Trial *trial,
+						double seconds);
+
+/* The best options of the same source and protocol, and their score: NULLs if none. */
+extern void trials_best(const Search *search, Datum *values, bool *nulls,
+						MemoryContext context);
+
+#endif							/* FACTOR_TUNE_H */
