@@ -371,6 +371,31 @@ MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
 	}
 }
 
+/*
+ * Both parts must have pairs: training and judging would say so too, but of
+ * views that the caller has never heard of.
+ */
+static void
+CheckParts(const Search *search)
+{
+	static const char *const parts[] = {"training", "testing"};
+
+	if (OidIsValid(search->test))
+		return;
+	for (int part = 0; part < 2; part++)
+	{
+		Run(SPI_OK_SELECT, "SELECT FROM pg_temp.mf_tune_%s LIMIT 1", parts[part]);
+		if (SPI_processed == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 part == 0 ?
+					 errmsg("a holdout of %g leaves no pairs of %s to train on",
+							search->holdout, search->source) :
+					 errmsg("a holdout of %g leaves no pairs of %s to judge by",
+							search->holdout, search->source)));
+	}
+}
+
 static void
 DropParts(const Search *search)
 {
@@ -387,6 +412,7 @@ RunFold(const Search *search, int fold, const char *set, Trial *trial)
 	Oid			test;
 
 	MakeParts(search, fold, options, &call.ratings, &test);
+	CheckParts(search);
 	Run(SPI_OK_SELECT, "%s", train_statement(&call, options, "grid"));
 	Run(SPI_OK_SELECT,
 		"SELECT %s, users, pairs FROM %s.mf_evaluate(model => %s, test => %u::pg_catalog.regclass, "
@@ -447,21 +473,42 @@ RunTrial(const Search *search, const char *set, Trial *trial)
 
 /* ---- The table of trials ---- */
 
+/* The table that is there must be one of trials. */
+static void
+CheckResults(const Search *search, Oid relid)
+{
+	static const char *const needed[] = {"trial", "source", "protocol", "options", "users", "pairs",
+	"error", "seconds", "finished_at"};
+
+	for (int c = 0; c < lengthof(needed); c++)
+		if (get_attnum(relid, needed[c]) == InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("relation %s is not a table of trials", search->results),
+					 errdetail("It has no column \"%s\".", needed[c]),
+					 errhint("Name one that mf_tune() made, or none yet, as results.")));
+}
+
 static void
 MakeResults(const Search *search)
 {
+	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(search->results))),
+										 NoLock, true);
 	StringInfoData sql;
 
 	/* Not IF NOT EXISTS alone: that has a NOTICE. */
-	if (OidIsValid(RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(search->results))),
-								   NoLock, true)))
+	if (OidIsValid(relid))
+	{
+		CheckResults(search, relid);
 		return;
+	}
 	initStringInfo(&sql);
 	for (int m = 0; m < METRICS; m++)
 		appendStringInfo(&sql, "%s double precision, ", quote_identifier(metrics[m].name));
 	Run(SPI_OK_UTILITY,
-		"CREATE TABLE %s (trial integer NOT NULL, source text NOT NULL, protocol jsonb NOT NULL, "
-		"options jsonb NOT NULL, %susers bigint, pairs bigint, error text, "
+		"CREATE TABLE %s (trial integer NOT NULL, source pg_catalog.text NOT NULL, "
+		"protocol pg_catalog.jsonb NOT NULL, options pg_catalog.jsonb NOT NULL, %s"
+		"users bigint, pairs bigint, error pg_catalog.text, "
 		"seconds double precision NOT NULL, finished_at timestamp with time zone NOT NULL, "
 		"PRIMARY KEY (source, protocol, options))",
 		search->results, sql.data);
