@@ -51,6 +51,8 @@ CREATE OPERATOR CLASS real_ops DEFAULT FOR TYPE real[] USING topk AS
 	OPERATOR 1 <=> (real[], real[]) FOR ORDER BY pg_catalog.float_ops,
 	OPERATOR 2 <#> (real[], real[]) FOR ORDER BY pg_catalog.float_ops,
 	OPERATOR 3 <-> (real[], real[]) FOR ORDER BY pg_catalog.float_ops;
+COMMENT ON OPERATOR FAMILY real_ops USING topk IS
+	'distances of vectors';
 COMMENT ON OPERATOR CLASS real_ops USING topk IS
 	'cosine distance, negative inner product and Euclidean distance of vectors';
 

@@ -24,6 +24,7 @@
 #include "compat.h"
 #include "evaluate/judging.h"
 #include "serve/call.h"
+#include "train/crew.h"
 #include "train/progress.h"
 
 PG_FUNCTION_INFO_V1(mf_evaluate);
@@ -211,7 +212,7 @@ Evaluate(Model *model, const EvaluateArgs *args, ServeRows *rows)
 	Evidence	evidence = {.model = model};
 	Judgement	judgements[RANKER_KINDS] = {0};
 	JudgingCounts counts;
-	int			workers = panel_workers();
+	int			workers = crew_workers_allowed();
 	int			n = 0;
 
 	progress_report("reading the test");

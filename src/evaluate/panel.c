@@ -12,7 +12,6 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
 #include "pgstat.h"
 #include "storage/shm_toc.h"
 #include "utils/memutils.h"
@@ -57,22 +56,13 @@ PGDLLEXPORT void factor_panel_worker(dsm_segment *seg, shm_toc *toc);
 
 /* ---- Layout ---- */
 
-static void *
-Take(char *base, Size *used, Size count, Size size)
-{
-	Size		start = *used;
-
-	*used = add_size(start, TYPEALIGN(64, mul_size(count, size)));
-	return base ? base + start : NULL;
-}
-
 Size
 panel_catalogue_layout(PanelCatalogue *catalogue, const PanelShape *shape, char *base)
 {
 	Size		used = 0;
 
-	catalogue->directions = Take(base, &used, mul_size(shape->nitems, shape->d), sizeof(float));
-	catalogue->share = Take(base, &used, shape->nitems, sizeof(double));
+	catalogue->directions = bigarray_take(base, &used, mul_size(shape->nitems, shape->d), sizeof(float));
+	catalogue->share = bigarray_take(base, &used, shape->nitems, sizeof(double));
 	return used;
 }
 
@@ -81,10 +71,10 @@ panel_ranker_layout(PanelRanker *ranker, const PanelShape *shape, char *base)
 {
 	Size		used = 0;
 
-	ranker->vectors = Take(base, &used, mul_size(shape->nitems, judge_stride(shape->length)),
+	ranker->vectors = bigarray_take(base, &used, mul_size(shape->nitems, judge_stride(shape->length)),
 						   sizeof(float));
-	ranker->norm = Take(base, &used, shape->nitems, sizeof(float));
-	ranker->listed = Take(base, &used, shape->nitems, sizeof(uint8));
+	ranker->norm = bigarray_take(base, &used, shape->nitems, sizeof(float));
+	ranker->listed = bigarray_take(base, &used, shape->nitems, sizeof(uint8));
 	return used;
 }
 
@@ -93,13 +83,13 @@ panel_chunk_layout(PanelChunk *chunk, const PanelShape *shape, char *base)
 {
 	Size		used = 0;
 
-	chunk->vectors = Take(base, &used, mul_size(shape->nusers, judge_stride(shape->length)),
+	chunk->vectors = bigarray_take(base, &used, mul_size(shape->nusers, judge_stride(shape->length)),
 						  sizeof(float));
-	chunk->skip_start = Take(base, &used, shape->nusers + 1, sizeof(uint64));
-	chunk->target_start = Take(base, &used, shape->nusers + 1, sizeof(uint64));
-	chunk->skip = Take(base, &used, shape->nskip, sizeof(uint32));
-	chunk->targets = Take(base, &used, shape->ntargets, sizeof(JudgeTarget));
-	chunk->metrics = Take(base, &used, shape->nusers, sizeof(UserMetrics));
+	chunk->skip_start = bigarray_take(base, &used, shape->nusers + 1, sizeof(uint64));
+	chunk->target_start = bigarray_take(base, &used, shape->nusers + 1, sizeof(uint64));
+	chunk->skip = bigarray_take(base, &used, shape->nskip, sizeof(uint32));
+	chunk->targets = bigarray_take(base, &used, shape->ntargets, sizeof(JudgeTarget));
+	chunk->metrics = bigarray_take(base, &used, shape->nusers, sizeof(UserMetrics));
 	return used;
 }
 
@@ -210,14 +200,6 @@ factor_panel_worker(dsm_segment *seg, shm_toc *toc)
 }
 
 /* ---- The leader ---- */
-
-int
-panel_workers(void)
-{
-	if (!IsUnderPostmaster || IsInParallelMode())
-		return 0;
-	return max_parallel_maintenance_workers;
-}
 
 static void
 InitShared(PanelShared *shared, const PanelShape *shape)

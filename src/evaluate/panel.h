@@ -61,7 +61,4 @@ extern Size panel_chunk_layout(PanelChunk *chunk, const PanelShape *shape, char 
 extern void panel_judge(const PanelShape *shape, BigArray *catalogue, BigArray *ranker,
 						BigArray *chunk, int workers);
 
-/* How many workers may be had. */
-extern int	panel_workers(void);
-
 #endif							/* FACTOR_PANEL_H */

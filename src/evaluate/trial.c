@@ -109,6 +109,17 @@ TimeColumn(const TrainCall *call, Jsonb *options)
 	return psprintf(", %s", quote_identifier(name));
 }
 
+/* What tells the pairs of a fold's part: 0 is for training, 1 for testing. */
+char *
+trial_part(const Search *search, int fold, int part)
+{
+	return psprintf("%s %s.mf_holdout(%s, %s, '%.17g'::pg_catalog.float8, " INT64_FORMAT ")",
+					part == 0 ? "NOT" : "", search->extension,
+					quote_identifier(search->call.user_col),
+					quote_identifier(search->call.item_col), search->holdout,
+					search->seed + fold);
+}
+
 /* The parts of a fold, as views; or the tables, where the test was given. */
 static void
 MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
@@ -124,13 +135,11 @@ MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
 	for (int part = 0; part < 2; part++)
 	{
 		tune_query(SPI_OK_UTILITY,
-			"CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s%s FROM %s "
-			"WHERE %s %s.mf_holdout(%s, %s, '%.17g'::pg_catalog.float8, " INT64_FORMAT ")",
+			"CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s%s FROM %s WHERE %s",
 			names[part], quote_identifier(call->user_col), quote_identifier(call->item_col),
 			call->rating_col ? ", " : "",
 			call->rating_col ? quote_identifier(call->rating_col) : "", time, search->source,
-			part == 0 ? "NOT" : "", search->extension, quote_identifier(call->user_col),
-			quote_identifier(call->item_col), search->holdout, search->seed + fold);
+			trial_part(search, fold, part));
 		*(part == 0 ? train : test) =
 			RangeVarGetRelid(makeRangeVar("pg_temp", pstrdup(names[part]), -1), NoLock, false);
 	}

@@ -10,27 +10,49 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
 #include "evaluate/tune.h"
 
+/* The table that is there must be one of trials. */
+static void
+CheckResults(const Search *search, Oid relid)
+{
+	static const char *const needed[] = {"trial", "source", "protocol", "options", "users", "pairs",
+	"error", "seconds", "finished_at"};
+
+	for (int c = 0; c < lengthof(needed); c++)
+		if (get_attnum(relid, needed[c]) == InvalidAttrNumber)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("relation %s is not a table of trials", search->results),
+					 errdetail("It has no column \"%s\".", needed[c]),
+					 errhint("Name one that mf_tune() made, or none yet, as results.")));
+}
+
 void
 trials_make(const Search *search)
 {
+	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(search->results))),
+										 NoLock, true);
 	StringInfoData sql;
 
 	/* Not IF NOT EXISTS alone: that has a NOTICE. */
-	if (OidIsValid(RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(search->results))),
-								   NoLock, true)))
+	if (OidIsValid(relid))
+	{
+		CheckResults(search, relid);
 		return;
+	}
 	initStringInfo(&sql);
 	for (int m = 0; m < TUNE_METRICS; m++)
 		appendStringInfo(&sql, "%s double precision, ", quote_identifier(tune_metrics[m].name));
 	tune_query(SPI_OK_UTILITY,
-		"CREATE TABLE %s (trial integer NOT NULL, source text NOT NULL, protocol jsonb NOT NULL, "
-		"options jsonb NOT NULL, %susers bigint, pairs bigint, error text, "
+		"CREATE TABLE %s (trial integer NOT NULL, source pg_catalog.text NOT NULL, "
+		"protocol pg_catalog.jsonb NOT NULL, options pg_catalog.jsonb NOT NULL, %s"
+		"users bigint, pairs bigint, error pg_catalog.text, "
 		"seconds double precision NOT NULL, finished_at timestamp with time zone NOT NULL, "
 		"PRIMARY KEY (source, protocol, options))",
 		search->results, sql.data);

@@ -221,6 +221,31 @@ CheckTables(const Search *search)
 	ratings_check(&source, key);
 }
 
+/*
+ * Both parts of each fold must have pairs: training and judging would say so too,
+ * but of views that the caller has never heard of.
+ */
+static void
+CheckParts(const Search *search)
+{
+	if (OidIsValid(search->test))
+		return;
+	for (int fold = 0; fold < search->folds; fold++)
+		for (int part = 0; part < 2; part++)
+		{
+			tune_query(SPI_OK_SELECT, "SELECT FROM %s WHERE %s LIMIT 1",
+					   search->source, trial_part(search, fold, part));
+			if (SPI_processed == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 part == 0 ?
+						 errmsg("a holdout of %g leaves no pairs of %s to train on",
+								search->holdout, search->source) :
+						 errmsg("a holdout of %g leaves no pairs of %s to judge by",
+								search->holdout, search->source)));
+		}
+}
+
 /* ---- The search ---- */
 
 static void
@@ -316,6 +341,7 @@ mf_tune(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(ARG_TRIALS))
 		trials = Range(PG_GETARG_INT32(ARG_TRIALS), "trials", MAX_TRIALS);
 	CheckTables(&search);
+	CheckParts(&search);
 	MakeProtocol(&search);
 	sets = grid_sets(search.call.extension_schema, PG_GETARG_JSONB_P(ARG_GRID), trials,
 					 search.seed, search.context, &n);

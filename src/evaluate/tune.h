@@ -63,6 +63,7 @@ extern char *tune_metric_list(bool quoted);
  * Trains and judges one set of options, a JSON object's text, on all folds. An
  * error that the options or the data are to blame for is the trial's result.
  */
+extern char *trial_part(const Search *search, int fold, int part);
 extern void trial_run(const Search *search, const char *set, Trial *trial);
 
 /* ---- The table of trials (trial_table.c) ---- */

@@ -74,7 +74,7 @@ serve_check_witness(FunctionCallInfo fcinfo, int arg, const char *name)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must be null", name),
 				 errdetail("It stands for its type alone."),
-				 errhint("Write %s => NULL::uuid, for instance, and name the other arguments too.", name)));
+				 errhint("Write %s => NULL::uuid, for instance, in its place, and name the arguments after it.", name)));
 }
 
 int

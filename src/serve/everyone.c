@@ -42,25 +42,16 @@ PGDLLEXPORT void factor_everyone_worker(dsm_segment *seg, shm_toc *toc);
 
 /* ---- Layout ---- */
 
-static void *
-Take(char *base, Size *used, Size count, Size size)
-{
-	Size		start = *used;
-
-	*used = add_size(start, TYPEALIGN(64, mul_size(count, size)));
-	return base ? base + start : NULL;
-}
-
 Size
 everyone_items_layout(EveryoneItems *items, const EveryoneShape *shape, char *base)
 {
 	Size		used = 0;
 
-	items->vectors = Take(base, &used, mul_size(shape->nitems, topall_stride(shape->length)),
+	items->vectors = bigarray_take(base, &used, mul_size(shape->nitems, topall_stride(shape->length)),
 						  sizeof(float));
-	items->place = Take(base, &used, shape->nitems, sizeof(uint32));
-	items->codes = Take(base, &used, topall_codes_size(shape->regular, shape->length), 1);
-	items->blocks = Take(base, &used, topall_blocks(shape->regular), sizeof(ScreenBlock));
+	items->place = bigarray_take(base, &used, shape->nitems, sizeof(uint32));
+	items->codes = bigarray_take(base, &used, topall_codes_size(shape->regular, shape->length), 1);
+	items->blocks = bigarray_take(base, &used, topall_blocks(shape->regular), sizeof(ScreenBlock));
 	return used;
 }
 
@@ -69,12 +60,12 @@ everyone_users_layout(EveryoneUsers *users, const EveryoneShape *shape, char *ba
 {
 	Size		used = 0;
 
-	users->vectors = Take(base, &used, mul_size(shape->nusers, topall_stride(shape->length)),
+	users->vectors = bigarray_take(base, &used, mul_size(shape->nusers, topall_stride(shape->length)),
 						  sizeof(float));
-	users->offset = Take(base, &used, shape->nusers + 1, sizeof(uint64));
-	users->seen = Take(base, &used, shape->nseen, sizeof(uint32));
-	users->found = Take(base, &used, shape->nusers, sizeof(uint64));
-	users->best = Take(base, &used, mul_size(shape->nusers, shape->k), sizeof(TopEntry));
+	users->offset = bigarray_take(base, &used, shape->nusers + 1, sizeof(uint64));
+	users->seen = bigarray_take(base, &used, shape->nseen, sizeof(uint32));
+	users->found = bigarray_take(base, &used, shape->nusers, sizeof(uint64));
+	users->best = bigarray_take(base, &used, mul_size(shape->nusers, shape->k), sizeof(TopEntry));
 	return used;
 }
 
@@ -178,14 +169,6 @@ factor_everyone_worker(dsm_segment *seg, shm_toc *toc)
 }
 
 /* ---- The leader ---- */
-
-int
-everyone_workers(void)
-{
-	if (!IsUnderPostmaster || IsInParallelMode())
-		return 0;
-	return max_parallel_maintenance_workers;
-}
 
 static void
 InitShared(EveryoneShared *shared, const EveryoneShape *shape)

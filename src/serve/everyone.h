@@ -62,7 +62,4 @@ extern void everyone_rows(const EveryoneItems *items, const EveryoneShape *shape
 extern void everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users,
 						  int workers, const EveryonePlace *place);
 
-/* How many workers may be had. */
-extern int	everyone_workers(void);
-
 #endif							/* FACTOR_EVERYONE_H */

@@ -38,6 +38,7 @@
 #include "serve/pairscan.h"
 #include "train/ids.h"
 #include "train/progress.h"
+#include "train/valuetable.h"
 
 #define PAIRSCAN_KEY_SHARED UINT64CONST(0xFAC7000000000003)
 #define PAIRSCAN_KEY_SCAN UINT64CONST(0xFAC7000000000004)
@@ -48,19 +49,6 @@
 #define BATCH 512
 #define PREFETCH_AHEAD 16
 #define BATCHES_PER_REPORT 64
-
-/* A hash table of ids with linear probing: a user's place, an item's row. */
-typedef struct IdPlace
-{
-	uint64		value;
-	uint32		place_plus_1;	/* 0: free */
-} IdPlace;
-
-typedef struct IdPlaces
-{
-	IdPlace    *entries;
-	uint64		mask;			/* entries less 1; a power of 2 less 1 */
-} IdPlaces;
 
 /* At the start of the array that all attach; what follows is laid out by Layout(). */
 typedef struct PairScanHeader
@@ -74,7 +62,7 @@ typedef struct PairScanHeader
 typedef struct PairScanArrays
 {
 	PairScanHeader *header;
-	IdPlaces	places[2];
+	ValueTable	places[2];		/* of ids: a user's place, an item's row */
 	uint64	   *count;			/* nchunks of each writer */
 } PairScanArrays;
 
@@ -93,87 +81,59 @@ PGDLLEXPORT void factor_seen_worker(dsm_segment *seg, shm_toc *toc);
 
 /* ---- Layout ---- */
 
-static void *
-Take(char *base, Size *used, Size count, Size size)
-{
-	Size		start = *used;
-
-	*used = add_size(start, TYPEALIGN(64, mul_size(count, size)));
-	return base ? base + start : NULL;
-}
-
 /* Lays the arrays out from `base`; returns their bytes, all that NULL is for. */
 static Size
 Layout(PairScanArrays *arrays, const PairScanHeader *shape, char *base)
 {
 	Size		used = 0;
 
-	arrays->header = Take(base, &used, 1, sizeof(PairScanHeader));
+	arrays->header = bigarray_take(base, &used, 1, sizeof(PairScanHeader));
 	for (int side = 0; side < 2; side++)
 	{
-		arrays->places[side].entries = Take(base, &used, shape->size[side], sizeof(IdPlace));
+		arrays->places[side].entries = bigarray_take(base, &used, shape->size[side], sizeof(ValueEntry));
 		arrays->places[side].mask = shape->size[side] - 1;
 	}
-	arrays->count = Take(base, &used, mul_size(shape->nchunks, shape->nwriters), sizeof(uint64));
+	arrays->count = bigarray_take(base, &used, mul_size(shape->nchunks, shape->nwriters), sizeof(uint64));
 	return used;
 }
 
 /* ---- Ids ---- */
 
-static inline uint64
-HashValue(uint64 value)
-{
-	value ^= value >> 32;
-	value *= UINT64CONST(0x9E3779B97F4A7C15);
-	return value ^ (value >> 32);
-}
-
-/* The entry that has the value, or the free one where it belongs. */
-static inline IdPlace *
-Find(const IdPlaces *places, uint64 value)
-{
-	uint64		at = HashValue(value) & places->mask;
-
-	while (places->entries[at].place_plus_1 != 0 && places->entries[at].value != value)
-		at = (at + 1) & places->mask;
-	return &places->entries[at];
-}
-
-/* A power of 2 that leaves a third of the entries free. */
+/* A power of 2 with room for n. */
 static uint64
 TableSize(uint32 n)
 {
 	uint64		size = 64;
 
-	while (size / 3 * 2 < n)
+	while (value_table_limit(size) < n)
 		size *= 2;
 	return size;
 }
 
 /* `place` of an id, or its number where that is NULL. */
 static void
-FillPlaces(IdPlaces *places, const Datum *ids, uint32 n, const uint32 *place)
+FillPlaces(ValueTable *places, const Datum *ids, uint32 n, const uint32 *place)
 {
 	for (uint32 k = 0; k < n; k++)
 	{
-		IdPlace    *entry = Find(places, (uint64) ids[k]);
+		ValueEntry *entry = value_table_find(places, (uint64) ids[k]);
 
 		if (k % 65536 == 0)
 			CHECK_FOR_INTERRUPTS();
 		entry->value = (uint64) ids[k];
-		entry->place_plus_1 = (place ? place[k] : k) + 1;
+		entry->code_plus_1 = (place ? place[k] : k) + 1;
 	}
 }
 
 /* Places of a batch's ids; PAIR_UNKNOWN, which is 0 less 1, where there is none. */
 static void
-LookUp(const IdPlaces *places, const uint64 *values, uint32 n, uint32 *place)
+LookUp(const ValueTable *places, const uint64 *values, uint32 n, uint32 *place)
 {
 	for (uint32 k = 0; k < n; k++)
 	{
 		if (k + PREFETCH_AHEAD < n)
-			prefetch_memory(&places->entries[HashValue(values[k + PREFETCH_AHEAD]) & places->mask]);
-		place[k] = Find(places, values[k])->place_plus_1 - 1;
+			prefetch_memory(&places->entries[value_table_start(places, values[k + PREFETCH_AHEAD])]);
+		place[k] = value_table_find(places, values[k])->code_plus_1 - 1;
 	}
 }
 

@@ -159,7 +159,7 @@ Ratings(FunctionCallInfo fcinfo, int arg, int n, bool **nulls)
 	if (count != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("there are %d items, but %d ratings", n, count),
+				 errmsg("items has %d elements, but ratings has %d", n, count),
 				 errhint("Give a rating for each item, or none at all.")));
 	return ratings;
 }

@@ -33,6 +33,7 @@
 #include "serve/pairs.h"
 #include "serve/predict.h"
 #include "serve/seen.h"
+#include "train/crew.h"
 #include "train/progress.h"
 
 #define MIN_CHUNK_USERS (4 * TOPALL_TILE)
@@ -492,7 +493,7 @@ TopkAll(FunctionCallInfo fcinfo, int users_arg, int arg)
 	}
 	all->augmented = all->model->record.biased ? 1 : 0;
 	all->shape.length = all->model->record.factors + all->augmented;
-	all->workers = everyone_workers();
+	all->workers = crew_workers_allowed();
 
 	progress_begin("mf_topk_all", quote_identifier(all->model->name));
 	PG_TRY();

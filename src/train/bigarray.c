@@ -152,3 +152,12 @@ bigarray_free(BigArray *array)
 		pfree(array->local);
 	memset(array, 0, sizeof(*array));
 }
+
+void *
+bigarray_take(char *base, Size *used, Size count, Size size)
+{
+	Size		start = *used;
+
+	*used = add_size(start, TYPEALIGN(BIGARRAY_ALIGN, mul_size(count, size)));
+	return base ? base + start : NULL;
+}

@@ -90,15 +90,6 @@ GramianParts(const AlsSpec *spec, size_t nrows)
 	return Max(parts, 1);
 }
 
-void *
-crew_take(char *base, Size *used, Size count, Size size)
-{
-	Size		start = *used;
-
-	*used = add_size(start, TYPEALIGN(64, mul_size(count, size)));
-	return base ? base + start : NULL;
-}
-
 /*
  * Lays the member's arrays out from `base` on, and returns the bytes they
  * take; with a NULL base it only measures.
@@ -116,14 +107,14 @@ StateLayout(CrewMember *member, const AlsSpec *spec, const SgdSpec *sgd, char *b
 
 		member->side[side].n = n;
 		member->side[side].factors =
-			crew_take(base, &used, mul_size(n, als_stride(spec->factors)), sizeof(float));
-		member->side[side].bias = crew_take(base, &used, n, sizeof(float));
+			bigarray_take(base, &used, mul_size(n, als_stride(spec->factors)), sizeof(float));
+		member->side[side].bias = bigarray_take(base, &used, n, sizeof(float));
 		member->sums[side] =
-			crew_take(base, &used, member->matrix[side]->nblocks, sizeof(AlsSums));
-		member->gramian[side] = crew_take(base, &used, square, sizeof(double));
+			bigarray_take(base, &used, member->matrix[side]->nblocks, sizeof(AlsSums));
+		member->gramian[side] = bigarray_take(base, &used, square, sizeof(double));
 		parts = Max(parts, GramianParts(spec, n));
 	}
-	member->part = crew_take(base, &used, mul_size(parts, square), sizeof(double));
+	member->part = bigarray_take(base, &used, mul_size(parts, square), sizeof(double));
 	if (sgd != NULL)
 		epoch_layout(member, spec, sgd, base, &used);
 	return used;
@@ -332,6 +323,14 @@ Launch(Crew *crew, const AlsSpec *spec, const SgdSpec *sgd, int epochs, int work
 				 errdetail("No background worker was free."),
 				 errhint("You might need to raise max_worker_processes or "
 						 "max_parallel_workers.")));
+}
+
+int
+crew_workers_allowed(void)
+{
+	if (!IsUnderPostmaster || IsInParallelMode())
+		return 0;
+	return max_parallel_maintenance_workers;
 }
 
 /*

@@ -80,9 +80,6 @@ typedef struct CrewMember
 
 /* ---- crew.c ---- */
 
-/* Takes the next `count` elements from the array at *used, 64-byte aligned. */
-extern void *crew_take(char *base, Size *used, Size count, Size size);
-
 /* The numerics' poll. */
 extern void crew_poll(void *arg);
 

@@ -66,28 +66,28 @@ epoch_layout(CrewMember *member, const AlsSpec *spec, const SgdSpec *sgd,
 		side->n = n;
 		side->factors = member->side[which].factors;
 		side->bias = member->side[which].bias;
-		side->penalty = crew_take(base, used, n, sizeof(float));
-		side->bias_penalty = crew_take(base, used, n, sizeof(float));
+		side->penalty = bigarray_take(base, used, n, sizeof(float));
+		side->bias_penalty = bigarray_take(base, used, n, sizeof(float));
 		if (spec->alpha0 > 0)
-			side->share = crew_take(base, used, n, sizeof(float));
+			side->share = bigarray_take(base, used, n, sizeof(float));
 		if (sgd->optimizer == OPTIMIZER_ADAM)
-			side->power = crew_take(base, used, n, 2 * sizeof(float));
+			side->power = bigarray_take(base, used, n, 2 * sizeof(float));
 		for (int k = 0; k < OPTIMIZER_STATES(sgd->optimizer); k++)
 		{
-			side->state[k] = crew_take(base, used, elements, sizeof(float));
-			side->bias_state[k] = crew_take(base, used, n, sizeof(float));
+			side->state[k] = bigarray_take(base, used, elements, sizeof(float));
+			side->bias_state[k] = bigarray_take(base, used, n, sizeof(float));
 		}
 		if (sgd->batch_size != 1)
 		{
-			side->gradient = crew_take(base, used, elements, sizeof(float));
-			side->bias_gradient = crew_take(base, used, n, sizeof(float));
-			side->touched = crew_take(base, used, n, sizeof(uint32));
+			side->gradient = bigarray_take(base, used, elements, sizeof(float));
+			side->bias_gradient = bigarray_take(base, used, n, sizeof(float));
+			side->touched = bigarray_take(base, used, n, sizeof(uint32));
 		}
 	}
-	epoch->sums = crew_take(base, used, blocks * blocks, sizeof(SgdSums));
-	epoch->members = crew_take(base, used, items, sizeof(uint32));
-	epoch->start = crew_take(base, used, blocks + 1, sizeof(uint32));
-	epoch->group_of = crew_take(base, used, items, sizeof(uint8));
+	epoch->sums = bigarray_take(base, used, blocks * blocks, sizeof(SgdSums));
+	epoch->members = bigarray_take(base, used, items, sizeof(uint32));
+	epoch->start = bigarray_take(base, used, blocks + 1, sizeof(uint32));
+	epoch->group_of = bigarray_take(base, used, items, sizeof(uint8));
 }
 
 void

@@ -42,6 +42,7 @@
 
 #include "compat.h"
 #include "train/ids.h"
+#include "train/valuetable.h"
 
 /* The most ids a side may have: counts of them fit SQL's integer. */
 #define MAX_IDS			PG_INT32_MAX
@@ -59,24 +60,6 @@ typedef enum IdKind
 	ID_HASHED,					/* hash and equality functions */
 	ID_ORDERED					/* comparison function only */
 } IdKind;
-
-/*
- * Hash table on values (kind 1), with linear probing. Not simplehash.h, since
- * that cannot prefetch, and to have the count of rows in the same cache line.
- */
-typedef struct ValueEntry
-{
-	uint64		value;
-	uint32		code_plus_1;	/* 0: free */
-	uint32		rows;			/* the lower half of the count */
-} ValueEntry;
-
-typedef struct ValueTable
-{
-	ValueEntry *entries;
-	uint64		mask;			/* entries less 1; a power of 2 less 1 */
-	uint64		limit;			/* grow beyond so many ids */
-} ValueTable;
 
 /* Lookups between a prefetch and the use of what it brings. */
 #define PREFETCH_AHEAD	32
@@ -127,7 +110,8 @@ struct IdDict
 	MemoryContext lookup;		/* tables and trees */
 	MemoryContext scratch;		/* what a type's functions leave behind */
 
-	ValueTable	values;
+	ValueTable	values;			/* kind 1; rows: the lower half of the count */
+	uint64		values_limit;	/* grow beyond so many ids */
 	codetable_hash *codes;
 	RBTree	   *tree;
 
@@ -347,28 +331,6 @@ CodeOfOther(IdDict *dict, Datum id)
 
 /* ---- Looking up values ---- */
 
-static inline uint64
-HashValue(Datum value)
-{
-	uint64		h = (uint64) value;
-
-	h ^= h >> 32;
-	h *= UINT64CONST(0x9E3779B97F4A7C15);
-	return h ^ (h >> 32);
-}
-
-/* The entry that has the value, or the free one where it belongs. */
-static inline ValueEntry *
-FindValue(const ValueTable *table, Datum value)
-{
-	uint64		place = HashValue(value) & table->mask;
-
-	while (table->entries[place].code_plus_1 != 0 &&
-		   table->entries[place].value != (uint64) value)
-		place = (place + 1) & table->mask;
-	return &table->entries[place];
-}
-
 /* Makes the table anew with `size` entries, a power of 2. */
 static void
 ResizeValueTable(IdDict *dict, uint64 size)
@@ -380,7 +342,7 @@ ResizeValueTable(IdDict *dict, uint64 size)
 												mul_size(size, sizeof(ValueEntry)),
 												MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	table->mask = size - 1;
-	table->limit = size / 3 * 2;
+	dict->values_limit = value_table_limit(size);
 	if (old.entries == NULL)
 		return;
 
@@ -389,7 +351,7 @@ ResizeValueTable(IdDict *dict, uint64 size)
 		if ((k & 0xffff) == 0)
 			CHECK_FOR_INTERRUPTS();
 		if (old.entries[k].code_plus_1 != 0)
-			*FindValue(table, (Datum) old.entries[k].value) = old.entries[k];
+			*value_table_find(table, old.entries[k].value) = old.entries[k];
 	}
 	pfree(old.entries);
 }
@@ -397,14 +359,14 @@ ResizeValueTable(IdDict *dict, uint64 size)
 static uint32
 CodeOfValue(IdDict *dict, Datum value)
 {
-	ValueEntry *entry = FindValue(&dict->values, value);
+	ValueEntry *entry = value_table_find(&dict->values, (uint64) value);
 
 	if (entry->code_plus_1 == 0)
 	{
-		if (dict->n == dict->values.limit)
+		if (dict->n == dict->values_limit)
 		{
 			ResizeValueTable(dict, 2 * (dict->values.mask + 1));
-			entry = FindValue(&dict->values, value);
+			entry = value_table_find(&dict->values, (uint64) value);
 		}
 		entry->value = (uint64) value;
 		entry->code_plus_1 = AddId(dict, value) + 1;
@@ -421,8 +383,8 @@ CodeBatch(IdDict *dict)
 	for (uint32 k = 0; k < dict->nbatch; k++)
 	{
 		if (k + PREFETCH_AHEAD < dict->nbatch)
-			PREFETCH(&dict->values.entries[HashValue(dict->batch[k + PREFETCH_AHEAD]) &
-										   dict->values.mask]);
+			PREFETCH(&dict->values.entries[value_table_start(&dict->values,
+															 (uint64) dict->batch[k + PREFETCH_AHEAD])]);
 		dict->code[k] = CodeOfValue(dict, dict->batch[k]);
 	}
 }

@@ -45,6 +45,12 @@ extern bool bigarray_alloc(BigArray *array, Size size, bool shared,
 extern void bigarray_attach(BigArray *array, dsm_handle handle, Size size);
 extern void bigarray_free(BigArray *array);
 
+/*
+ * To lay several arrays out in one: the next `count` elements from *used on,
+ * 64-byte aligned. With a NULL base, *used alone is counted up.
+ */
+extern void *bigarray_take(char *base, Size *used, Size count, Size size);
+
 /* ---- Ratings ---- */
 
 typedef enum HoldoutKind

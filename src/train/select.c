@@ -301,7 +301,7 @@ CheckLeft(const Selection *s, const RatingSet *set)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no ratings are left to train on"),
-				 errdetail("Of " UINT64_FORMAT " pairs, " UINT64_FORMAT " were held out; the others are of users or items with too few.",
+				 errdetail("Of " UINT64_FORMAT " pairs, " UINT64_FORMAT " were held out; the others are of users or items with too few pairs.",
 						   s->all->pairs, s->nheld),
 				 s->nheld == 0 ? 0 : errhint("Hold out less, or train without holdout.")));
 	if (s->source->holdout != HOLDOUT_NONE && set->nheld == 0)

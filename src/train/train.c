@@ -27,7 +27,6 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "optimizer/optimizer.h"
 #include "storage/shmem.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -170,16 +169,7 @@ CheckLabels(const TrainOptions *options, const RatingSet *ratings)
 
 /* ---- Workers ---- */
 
-/* How many workers a training may have, before its size is known. */
-static int
-WorkersAllowed(void)
-{
-	if (!IsUnderPostmaster || IsInParallelMode())
-		return 0;
-	return max_parallel_maintenance_workers;
-}
-
-/* How many it is worth, once its size is known. */
+/* How many workers it is worth, once its size is known. */
 static int
 WorkersWorth(int allowed, const TrainOptions *options, const RatingSet *ratings)
 {
@@ -378,7 +368,7 @@ static void
 Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	  Fit *fit, ModelRecord *record)
 {
-	int			workers = WorkersAllowed();
+	int			workers = crew_workers_allowed();
 	BigArray	fileset_array = {0};
 	SharedFileSet *fileset = MakeFileSet(workers > 0, &fileset_array);
 	RatingSet  *ratings;

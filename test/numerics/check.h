@@ -19,6 +19,7 @@ extern void check(bool passed, const char *words,...)
 /* ---- Random numbers; the seed is printed when set ---- */
 extern void random_seed(const char *what, uint64_t seed);
 extern double random_uniform(void); /* [0, 1) */
+extern size_t random_below(size_t n);	/* 0 .. n - 1 */
 extern float random_normal(void);
 
 /* 64-byte aligned and zeroed; never fails. */

@@ -46,6 +46,12 @@ random_uniform(void)
 	return (double) (state >> 11) * 0x1.0p-53;
 }
 
+size_t
+random_below(size_t n)
+{
+	return (size_t) (random_uniform() * (double) n);
+}
+
 float
 random_normal(void)
 {

@@ -28,19 +28,12 @@ static long failures = 0;
 		} \
 	} while (0)
 
-/* 0 .. n - 1 */
-static size_t
-RandomBelow(size_t n)
-{
-	return (size_t) (random_uniform() * (double) n);
-}
-
 /* Shapes: normal, sparse, one large element, all of one size, near a query. */
 static void
 FillVector(float *x, size_t length, const float *near)
 {
-	int			shape = (int) RandomBelow(6);
-	double		size = exp(random_normal() * (RandomBelow(4) == 0 ? 12.0 : 0.6));
+	int			shape = (int) random_below(6);
+	double		size = exp(random_normal() * (random_below(4) == 0 ? 12.0 : 0.6));
 
 	for (size_t k = 0; k < length; k++)
 	{
@@ -99,7 +92,7 @@ FillBlock(TestBlock *t, size_t capacity, size_t count, size_t length,
 	t->scale = malloc(capacity * sizeof(float));
 	t->error = malloc(capacity * sizeof(float));
 	for (size_t i = 0; i < capacity * code_bytes(length); i++)
-		t->bytes[i] = (uint8_t) RandomBelow(256);
+		t->bytes[i] = (uint8_t) random_below(256);
 	for (size_t i = 0; i < count; i++)
 	{
 		float	   *x = t->vectors + i * length;
@@ -124,7 +117,7 @@ FillBlock(TestBlock *t, size_t capacity, size_t count, size_t length,
 	}
 	t->block = (CodeBlock) {
 		capacity, count, length, t->bytes, t->norm, t->scale, t->error,
-		(ptrdiff_t) RandomBelow(2) * 8192
+		(ptrdiff_t) random_below(2) * 8192
 	};
 	free(one);
 }
@@ -224,9 +217,9 @@ TestRandom(void)
 
 	for (int round = 0; round < 400; round++)
 	{
-		size_t		length = lengths[RandomBelow(sizeof(lengths) / sizeof(*lengths))];
-		size_t		capacity = 1 + RandomBelow(length > 300 ? 20 : 100);
-		size_t		count = RandomBelow(capacity + 1);
+		size_t		length = lengths[random_below(sizeof(lengths) / sizeof(*lengths))];
+		size_t		capacity = 1 + random_below(length > 300 ? 20 : 100);
+		size_t		count = random_below(capacity + 1);
 		float	   *q = malloc(length * sizeof(float));
 		CodeQuery  *query = malloc(code_query_size(length));
 		TestBlock	t;

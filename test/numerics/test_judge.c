@@ -43,7 +43,7 @@ Choose(const Case *c, bool *taken, size_t count, uint32_t *chosen)
 
 	while (n < count)
 	{
-		size_t		item = (size_t) (random_uniform() * c->items);
+		size_t		item = random_below(c->items);
 
 		if (taken[item])
 			continue;

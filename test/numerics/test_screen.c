@@ -26,17 +26,11 @@ typedef struct Screened
 	ScreenQueries coded;
 } Screened;
 
-static size_t
-RandomBelow(size_t n)
-{
-	return (size_t) (random_uniform() * (double) n);
-}
-
 /* Shapes: normal, sparse, one large element, all of one size, zero. */
 static void
 FillVector(float *x, size_t length, double size)
 {
-	size_t		shape = RandomBelow(12);
+	size_t		shape = random_below(12);
 
 	for (size_t k = 0; k < length; k++)
 	{
@@ -150,8 +144,8 @@ TestRandom(void)
 	for (int trial = 0; trial < 240; trial++)
 	{
 		size_t		length = lengths[(size_t) trial % (sizeof(lengths) / sizeof(lengths[0]))];
-		Screened   *s = MakeScreened(length, 1 + RandomBelow(SCREEN_ROWS),
-									 1 + RandomBelow(length > 500 ? 9 : SCREEN_MAX_QUERIES));
+		Screened   *s = MakeScreened(length, 1 + random_below(SCREEN_ROWS),
+									 1 + random_below(length > 500 ? 9 : SCREEN_MAX_QUERIES));
 		double		size = exp(random_normal() * (trial % 4 == 0 ? 8.0 : 0.6));
 		double		spread = trial % 3 == 0 ? 4.0 : 0.3;
 
@@ -162,7 +156,7 @@ TestRandom(void)
 		Code(s);
 		for (size_t q = 0; q < s->nqueries; q++)
 		{
-			s->coded.least[q] = Product(s, q, RandomBelow(s->nrows));
+			s->coded.least[q] = Product(s, q, random_below(s->nrows));
 			if (q % 7 == 5)
 				s->coded.least[q] = -INFINITY;
 			if (q % 7 == 6)

@@ -204,9 +204,9 @@ check_gradient(const char *name, const AlsSpec *spec, SgdSpec sgd)
 	for (int trial = 0; trial < 60; trial++)
 	{
 		int			which = trial % 2;
-		size_t		row = (size_t) (random_uniform() * t->side[which].n);
+		size_t		row = random_below(t->side[which].n);
 		size_t		at = row * t->problem->stride +
-			(size_t) (random_uniform() * spec->factors);
+			random_below(spec->factors);
 		bool		of_bias = trial % 5 == 0;
 		float	   *x = of_bias ? &t->side[which].bias[row] : &t->side[which].factors[at];
 		float		gradient = of_bias ? bias[which][row] : before[which][at];

@@ -430,10 +430,19 @@ ROLLBACK;
 -- The planner expects ten rows, and knows that they cost more than a prediction.
 SELECT DISTINCT prorows, provolatile FROM pg_proc WHERE proname IN ('mf_topk', 'mf_similar_items', 'mf_similar_users');
 
--- Every function has a comment.
-SELECT p.oid::regprocedure FROM pg_depend d JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'factor')
-	AND obj_description(p.oid, 'pg_proc') IS NULL ORDER BY 1;
+-- Every object of the extension has a comment, and so has every column.
+SELECT pg_describe_object(classid, objid, 0) AS without_comment
+FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'factor')
+	AND obj_description(objid, classid::regclass::name) IS NULL
+UNION ALL
+SELECT pg_describe_object('pg_class'::regclass, attrelid, attnum)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+	JOIN pg_depend d ON (d.classid, d.objid) IN (('pg_class'::regclass, c.oid), ('pg_type'::regclass, c.reltype))
+WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'factor')
+	AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL
+ORDER BY 1;
 
 SET client_min_messages = warning;
 DELETE FROM mf_models WHERE schema = 'mf_serve';

@@ -167,6 +167,7 @@ SELECT users, items, t.ratings FROM mf_train('chain', model => 'chain', min_user
 	verbose => false) t;
 SELECT users, items, t.ratings FROM mf_train('chain', model => 'chain', min_user_ratings => 2, verbose => false) t;
 SELECT mf_train('chain', min_user_ratings => 5);
+SELECT mf_train('chain', min_rating => 6);
 SELECT t.ratings = (SELECT count(*) FROM ratings WHERE rating >= 3.5) AS rated
 FROM mf_train('ratings', model => 'some', min_rating => 3.5, verbose => false) t;
 SELECT t.ratings = (SELECT count(*) FROM ratings WHERE at >= '2020-01-05') AS recent

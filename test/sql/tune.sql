@@ -151,6 +151,17 @@ SELECT count(*) FROM undone;
 ROLLBACK;
 SELECT to_regclass('undone');
 
+-- types of the caller's own do not get in the way
+CREATE SCHEMA shadow;
+CREATE DOMAIN shadow.text AS pg_catalog.int4;
+CREATE DOMAIN shadow.jsonb AS pg_catalog.int4;
+SELECT current_setting('search_path') AS path \gset
+SET search_path = shadow, pg_catalog, :path;
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', verbose => false, results => 'tuning.shadowed') \gset
+SET search_path = :path;
+SELECT count(*) FROM shadowed;
+DROP SCHEMA shadow CASCADE;
+
 -- the best, passed on
 SELECT model, users, iterations FROM mf_train_with('ratings',
 	(SELECT options FROM ratings_trials ORDER BY rmse LIMIT 1) || '{"verbose": false, "index": false}', model => 'best');
@@ -182,6 +193,13 @@ CALL mf_tune('ratings', '{}', trials => 0);
 CALL mf_tune('ratings', '{}', test => 'exam', folds => 2);
 CALL mf_tune('ratings', '{}', rating_col => 'stars');
 CALL mf_tune('ratings', NULL);
+CALL mf_tune('ratings', '{}', results => 'exam');
+CREATE TABLE two AS VALUES (1, 1, 1.0), (2, 1, 2.0);
+ALTER TABLE two RENAME column1 TO user_id;
+ALTER TABLE two RENAME column2 TO item_id;
+ALTER TABLE two RENAME column3 TO rating;
+CALL mf_tune('two', '{}', holdout => 1e-9);
+CALL mf_tune('two', '{}', holdout => 0.9999);
 SELECT * FROM mf_train_with('ratings', '{"factors": [1]}');
 SELECT * FROM mf_train_with('ratings', '3');
 SELECT * FROM mf_train_with('ratings', NULL);
