@@ -12,9 +12,10 @@ use lib dirname(__FILE__);
 use FactorTest;
 
 # Segments of dynamic shared memory are files in the data directory here, so
-# that what is left of them can be counted.
+# that what is left of them can be counted. Segments of the log are smaller than
+# the limit on files that comes below.
 my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init(allows_streaming => 1);
+$node->init(allows_streaming => 1, extra => ['--wal-segsize=1']);
 $node->append_conf(
 	'postgresql.conf', q{
 max_worker_processes = 8
@@ -151,6 +152,44 @@ $node->safe_psql('postgres', q{
 	ANALYZE films_seen});
 is(best('SET max_parallel_maintenance_workers = 2'), $expected, 'nulls and unknown ids are nothing');
 check_clean('ratings of all kinds');
+
+# Too many users for the shared memory that there is to look them up in, while
+# items and chunks of users fit: the ratings are read by a SELECT, and all else is
+# done as before. There are few ratings, but on many pages.
+SKIP:
+{
+	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+	skip 'no prlimit to limit the size of files with', 9
+	  if system("prlimit --pid $postmaster --fsize >/dev/null 2>&1") != 0;
+
+	make_model('crowd', 100000, 1000, 8, 0,
+		'(SELECT array_agg((hashint4(i * 37 + k) / 1e9)::real ORDER BY k) FROM generate_series(1, 8) k)', '0');
+	$node->safe_psql('postgres', q{
+		ALTER TABLE crowd_seen SET (fillfactor = 10);
+		INSERT INTO crowd_seen SELECT 1 + abs(hashint4(n)) % 100000, item FROM generate_series(1, 20000) n,
+			LATERAL (SELECT item_id AS item FROM crowd_items ORDER BY hashint4(item_id + n) LIMIT 2) i});
+	$node->safe_psql('postgres', $_) foreach ('VACUUM ANALYZE', 'CHECKPOINT');
+
+	my $crowd = best('SET max_parallel_maintenance_workers = 0', "2, 'crowd'");
+	isnt($crowd, best('', "2, 'crowd', false"), 'items that a crowd has seen are left out');
+	foreach my $limit ('unlimited', 2000000)
+	{
+		my $offset = -s $node->logfile;
+
+		system("prlimit --pid $postmaster --fsize=$limit:") == 0 or die;
+		my ($status, $out, $err) = $node->psql('postgres', q{
+			SET maintenance_work_mem = '1MB'; SET max_parallel_maintenance_workers = 2; SET work_mem = '256MB';
+			SELECT count(*), md5(string_agg(t::text, ',' ORDER BY place))
+			FROM mf_topk_all(2, 'crowd') WITH ORDINALITY t(user_id, item, score, rank, place)});
+		system("prlimit --pid $postmaster --fsize=unlimited:") == 0 or die;
+		is($out, $crowd, "files $limit: the same of a crowd") or diag($err);
+		unlike($err, qr/without parallel workers/, '... ranked by workers');
+		my $by_workers = () = substr(slurp_file($node->logfile), $offset) =~ /LOG:  temporary file: path ".*seen/g;
+		is($by_workers > 0 ? 'workers' : 'a SELECT', $limit eq 'unlimited' ? 'workers' : 'a SELECT', '... and read by what there was room for');
+	}
+	$node->safe_psql('postgres', q{SELECT mf_drop('crowd'); DROP TABLE crowd_seen});
+	check_clean('too little shared memory');
+}
 
 # What each user gets is what mf_topk gives.
 is( $node->safe_psql('postgres', q{
