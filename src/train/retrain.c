@@ -25,12 +25,33 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "model/catalog.h"
 #include "train/arguments.h"
 #include "train/train.h"
 
 PG_FUNCTION_INFO_V1(mf_retrain);
 
 /* ---- What mf_models has on record ---- */
+
+/*
+ * Before the name is locked another session may be about to commit a training:
+ * so the model is looked up to learn which it is, and once more under the lock.
+ */
+Model *
+training_open_model(FunctionCallInfo fcinfo, int arg)
+{
+	Oid			extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	Model	   *model;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	model = model_open(extension_schema, PG_ARGISNULL(arg) ? NULL :
+					   text_to_cstring(PG_GETARG_TEXT_PP(arg)));
+	PopActiveSnapshot();
+	model_name_lock(model->schema, model->name);
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	return model_open(extension_schema, model_name_quote(model->schema_name, model->name));
+}
 
 /* Runs "SELECT ... FROM mf_models m, ..." for the model's row, within SPI. */
 static void
@@ -193,10 +214,7 @@ mf_retrain(PG_FUNCTION_ARGS)
 									ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
 
-	/* The model as it is now, which in mf_train nothing asks for. */
-	PushActiveSnapshot(GetLatestSnapshot());
-	model = model_open(get_func_namespace(fcinfo->flinfo->fn_oid),
-					   PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	model = training_open_model(fcinfo, 0);
 	training_repeat(model, &source, &options);
 	ReadArguments(fcinfo, &options);
 	training_read_options(model, &model->record);
