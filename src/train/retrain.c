@@ -34,23 +34,25 @@ PG_FUNCTION_INFO_V1(mf_retrain);
 /* ---- What mf_models has on record ---- */
 
 /*
- * Before the name is locked another session may be about to commit a training:
- * so the model is looked up to learn which it is, and once more under the lock.
+ * Only the name is learnt before it is locked: what another session commits until
+ * then is to be seen.
  */
 Model *
 training_open_model(FunctionCallInfo fcinfo, int arg)
 {
 	Oid			extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
-	Model	   *model;
+	char	   *name = PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	CatalogRow	row;
+	ModelTables tables;
+
+	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
+		model_not_found(name);
+	model_tables_find(row.schema, row.name, &tables);
+	if (OidIsValid(tables.schema))
+		model_name_lock(tables.schema, row.name);
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	model = model_open(extension_schema, PG_ARGISNULL(arg) ? NULL :
-					   text_to_cstring(PG_GETARG_TEXT_PP(arg)));
-	PopActiveSnapshot();
-	model_name_lock(model->schema, model->name);
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	return model_open(extension_schema, model_name_quote(model->schema_name, model->name));
+	return model_open(extension_schema, model_name_quote(row.schema, row.name));
 }
 
 /* Runs "SELECT ... FROM mf_models m, ..." for the model's row, within SPI. */
