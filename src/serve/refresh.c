@@ -226,9 +226,7 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	PreventCommandIfReadOnly("mf_refresh()");
 	training_refuse_nested("mf_refresh()");
 
-	PushActiveSnapshot(GetLatestSnapshot());
-	refresh->model = model_open(extension_schema,
-								PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	refresh->model = training_open_model(fcinfo, 0);
 	PopActiveSnapshot();
 	refresh->named = named && !(PG_ARGISNULL(1) && PG_ARGISNULL(2));
 	SpecOfModel(&refresh->model->record, &refresh->spec);

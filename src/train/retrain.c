@@ -25,12 +25,35 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "model/catalog.h"
 #include "train/arguments.h"
 #include "train/train.h"
 
 PG_FUNCTION_INFO_V1(mf_retrain);
 
 /* ---- What mf_models has on record ---- */
+
+/*
+ * Only the name is learnt before it is locked: what another session commits until
+ * then is to be seen.
+ */
+Model *
+training_open_model(FunctionCallInfo fcinfo, int arg)
+{
+	Oid			extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
+	char	   *name = PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	CatalogRow	row;
+	ModelTables tables;
+
+	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
+		model_not_found(name);
+	model_tables_find(row.schema, row.name, &tables);
+	if (OidIsValid(tables.schema))
+		model_name_lock(tables.schema, row.name);
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	return model_open(extension_schema, model_name_quote(row.schema, row.name));
+}
 
 /* Runs "SELECT ... FROM mf_models m, ..." for the model's row, within SPI. */
 static void
@@ -193,10 +216,7 @@ mf_retrain(PG_FUNCTION_ARGS)
 									ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
 
-	/* The model as it is now, which in mf_train nothing asks for. */
-	PushActiveSnapshot(GetLatestSnapshot());
-	model = model_open(get_func_namespace(fcinfo->flinfo->fn_oid),
-					   PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	model = training_open_model(fcinfo, 0);
 	training_repeat(model, &source, &options);
 	ReadArguments(fcinfo, &options);
 	training_read_options(model, &model->record);

@@ -18,6 +18,13 @@ extern void training_refuse_nested(const char *function);
 extern void training_begin(const char *function, const char *model);
 extern void training_end(void);
 
+/*
+ * Opens the model that an argument names, or the default, as it is now, and keeps
+ * its name locked, so that what is read of it stays so until it is written. The
+ * snapshot that shows it is left active.
+ */
+extern Model *training_open_model(FunctionCallInfo fcinfo, int arg);
+
 /* What model_open() leaves out of a record: the options as given and as used. */
 extern void training_read_options(const Model *model, ModelRecord *record);
 
