@@ -5,12 +5,13 @@
 --
 --   psql -v data=test/data -v pictures=/tmp -f doc/examples/1_works_and_subjects.sql
 --
--- data: the folder of debian-tags.csv; pictures: where the SVG files go.
--- Everything is made in a schema of its own, works.
+-- data: the folder of debian-tags.csv; pictures: where the SVG files go; seed: of
+-- the split. Everything is made in a schema of its own, works.
 \set ON_ERROR_STOP on
 \set QUIET on
 \if :{?data} \else \set data test/data \endif
 \if :{?pictures} \else \set pictures . \endif
+\if :{?seed} \else \set seed 1 \endif
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
 
@@ -28,10 +29,10 @@ CREATE TABLE works_subjects (work text, subject text, PRIMARY KEY (work, subject
 \copy works_subjects FROM 'debian-tags.csv' WITH (FORMAT csv, HEADER)
 \cd :here
 
--- Hold a tenth out for the judgement at the end, by a hash of the pair: no
--- training and no choice of options sees it.
-CREATE VIEW training AS SELECT * FROM works_subjects WHERE NOT mf_holdout(work, subject, 0.1);
-CREATE VIEW testing AS SELECT * FROM works_subjects WHERE mf_holdout(work, subject, 0.1);
+-- Hold a tenth out for the judgement at the end, by a hash of the pair and the seed:
+-- no training and no choice of options sees it.
+CREATE VIEW training AS SELECT * FROM works_subjects WHERE NOT mf_holdout(work, subject, 0.1, 100 + :seed);
+CREATE VIEW testing AS SELECT * FROM works_subjects WHERE mf_holdout(work, subject, 0.1, 100 + :seed);
 
 -- Choose the learning rate and the regularization by another tenth, which
 -- mf_tune takes out of the training part. A trial is a row of training_trials.
@@ -42,16 +43,17 @@ CALL mf_tune('training', '{"loss": "logistic", "factors": 10, "negatives": 10, "
 SELECT :'best' AS best, round(:score, 4) AS "NDCG@10";
 
 -- Train with the best: embeddings of 10, each pair against 10 that are drawn from
--- those not observed, logistic loss, Adam. A tenth is held out for the loss curve.
+-- those not observed, logistic loss, Adam.
 SELECT model, users AS works, items AS subjects, ratings AS pairs, iterations
-FROM mf_train_with('training', :'best'::jsonb || '{"iterations": 40, "holdout": 0.1, "patience": 5, "verbose": false}',
-                   'work', 'subject', NULL, model => 'works');
+FROM mf_train_with('training', :'best'::jsonb || '{"verbose": false}', 'work', 'subject', NULL, model => 'works');
 
--- The loss, on the pairs trained on and on those held out; as a table, and as a
--- picture.
+-- The loss, on the pairs trained on and on a tenth of them that is held out here and
+-- was trained on above; as a table, and as a picture.
+SELECT model FROM mf_train_with('training', :'best'::jsonb || '{"holdout": 0.1, "verbose": false}',
+                                'work', 'subject', NULL, model => 'works_watched') \gset
 SELECT iteration, round(error::numeric, 4) AS loss, round(held_out_loss::numeric, 4) AS held_out
-FROM mf_history WHERE schema = 'works' AND model = 'works' AND (iteration <= 3 OR iteration % 5 = 0) ORDER BY iteration;
-SELECT mf_history_svg('works') \g (format=unaligned tuples_only=on) :pictures/works_loss.svg
+FROM mf_history WHERE schema = 'works' AND model = 'works_watched' AND (iteration <= 3 OR iteration % 5 = 0) ORDER BY iteration;
+SELECT mf_history_svg('works_watched') \g (format=unaligned tuples_only=on) :pictures/works_loss.svg
 
 -- The map: what the tags have learned, on two principal components. Labels are
 -- drawn where there is room.

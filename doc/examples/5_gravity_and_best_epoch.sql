@@ -5,12 +5,13 @@
 --        -v pictures=/tmp -f doc/examples/5_gravity_and_best_epoch.sql
 --
 -- data: the folder of ratings.csv and movies.csv; books: that of another ratings.csv
--- (user_id,isbn,rating), left out if not given; pictures: where the SVG files go.
--- Everything is made in a schema of its own, gravity.
+-- (user_id,isbn,rating), left out if not given; pictures: where the SVG files go;
+-- seed: of the split. Everything is made in a schema of its own, gravity.
 \set ON_ERROR_STOP on
 \set QUIET on
 \if :{?data} \else \set data . \endif
 \if :{?pictures} \else \set pictures . \endif
+\if :{?seed} \else \set seed 1 \endif
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS factor;
 
@@ -31,21 +32,31 @@ CREATE TABLE ratings (user_id int, movie_id int, rating real, at bigint, PRIMARY
 \cd :here
 ANALYZE;
 
+-- A tenth, by a hash of the ids and the seed, is for the judgement at the end. It
+-- chooses neither options nor epochs, which a tenth of the rest does.
+CREATE VIEW training AS SELECT user_id, movie_id, rating FROM ratings WHERE NOT mf_holdout(user_id, movie_id, 0.1, 100 + :seed);
+CREATE VIEW testing AS SELECT user_id, movie_id, rating FROM ratings WHERE mf_holdout(user_id, movie_id, 0.1, 100 + :seed);
+
 -- One set of options for all trainings here. In a full batch the gradient is exact,
 -- that of gravity too, which is over all pairs of a user and a film, rated or not.
-\set common '{"solver": "sgd", "optimizer": "adam", "batch_size": 0, "iterations": 1000, "factors": 30, "learning_rate": 0.05, "weight_decay": 0.01, "holdout": 0.1, "patience": 100, "reg_exponent": 0.5, "verbose": false}'
+\set common '{"solver": "sgd", "optimizer": "adam", "batch_size": 0, "iterations": 1000, "factors": 30, "learning_rate": 0.05, "weight_decay": 0.01, "holdout": 0.1, "patience": 100, "reg_exponent": 0.5}'
+
+-- How strong gravity is to be is tried within the training part.
+CALL mf_tune('training', :'common'::jsonb || '{"gravity": [0.25, 0.5], "regularization": 1.2, "bias_regularization": 3}',
+             'user_id', 'movie_id', results => 'films_trials', verbose => false) \gset
+SELECT :'best'::jsonb - array(SELECT jsonb_object_keys(:'common'::jsonb)) AS best, round(:score, 4) AS "RMSE";
 
 -- With gravity and L2, with L2 alone, and with neither: how long each learns what
--- holds for the tenth held out, too, before it learns the rest by heart.
-SELECT model FROM mf_train_with('ratings', :'common'::jsonb || '{"gravity": 0.5, "regularization": 1.2, "bias_regularization": 3}',
+-- holds for the pairs held out, too, before it learns the rest by heart.
+SELECT model FROM mf_train_with('training', :'best'::jsonb || '{"verbose": false}',
                                 'user_id', 'movie_id', model => 'films') \gset
-SELECT model FROM mf_train_with('ratings', :'common'::jsonb || '{"regularization": 1.2, "bias_regularization": 3}',
+SELECT model FROM mf_train_with('training', :'best'::jsonb - 'gravity' || '{"verbose": false}',
                                 'user_id', 'movie_id', model => 'without_gravity') \gset
-SELECT model FROM mf_train_with('ratings', :'common'::jsonb || '{"regularization": 0, "bias_regularization": 0, "weight_decay": 0}',
+SELECT model FROM mf_train_with('training', :'common'::jsonb || '{"regularization": 0, "bias_regularization": 0, "weight_decay": 0, "verbose": false}',
                                 'user_id', 'movie_id', model => 'by_heart') \gset
 
--- The best epoch is what is stored: the loss of the stored vectors on the tenth
--- held out is the least of the history, and not that of the last epoch.
+-- The best epoch is what is stored: the loss of the stored vectors on the pairs held
+-- out is the least of the history, and not that of the last epoch.
 \echo 'The best epoch'
 SELECT model, iterations AS epochs, best_iteration AS best, round(h.error::numeric, 4) AS train,
        round(m.held_out_loss::numeric, 4) AS held_out, round(last.held_out_loss::numeric, 4) AS at_the_end
@@ -55,14 +66,23 @@ ORDER BY m.held_out_loss;
 
 -- The same pairs again, outside of training: mf_holdout with seed -1 says which
 -- they were, and mf_evaluate finds the same error.
-CREATE VIEW trained_on AS SELECT user_id, movie_id, rating FROM ratings WHERE NOT mf_holdout(user_id, movie_id, 0.1, -1);
+CREATE VIEW trained_on AS SELECT user_id, movie_id, rating FROM training WHERE NOT mf_holdout(user_id, movie_id, 0.1, -1);
 CREATE VIEW held_out AS
-SELECT user_id, movie_id, rating FROM ratings
+SELECT user_id, movie_id, rating FROM training
 WHERE mf_holdout(user_id, movie_id, 0.1, -1) AND movie_id IN (SELECT movie_id FROM trained_on);
-CREATE TABLE figures AS
-SELECT 'films' AS data, e.* FROM mf_evaluate('films', 'held_out', train => 'trained_on', baselines => true) e;
+CREATE TABLE again AS SELECT rmse, pairs FROM mf_evaluate('films', 'held_out', train => 'trained_on');
 \echo 'Evaluated again'
-SELECT method, round(rmse::numeric, 4) AS "RMSE", pairs FROM figures WHERE rmse IS NOT NULL;
+SELECT round(again.rmse::numeric, 4) AS evaluated, pairs, round(m.held_out_loss::numeric, 4) AS held_out, m.held_out AS pairs
+FROM again, mf_models m WHERE schema = 'gravity' AND model = 'films';
+
+-- The tenth that has chosen nothing, beside the biases alone: those are fitted to all
+-- of the training part, what chose the epoch included.
+CREATE TABLE figures AS
+SELECT 'films' AS data, model, e.*
+FROM unnest('{films,without_gravity,by_heart}'::text[]) model, mf_evaluate(model, 'testing', baselines => true) e
+WHERE method <> 'popular' AND (method = 'model' OR model = 'films');
+\echo 'Judged by the tenth that has chosen nothing'
+SELECT CASE method WHEN 'model' THEN model ELSE 'biases alone' END AS model, round(rmse::numeric, 4) AS "RMSE", pairs FROM figures ORDER BY rmse;
 
 -- The loss curves: where the two lines part, learning by heart begins.
 SELECT mf_history_svg('films') \g (format=unaligned tuples_only=on) :pictures/gravity_films_loss.svg
@@ -97,21 +117,24 @@ CREATE TABLE books (user_id text, isbn text, rating int, PRIMARY KEY (user_id, i
 \cd :here
 ANALYZE books;
 
--- The zeros as the ratings they are not, and without them; both with the tenth held
--- out. Few books have been read by two.
-SELECT model FROM mf_train_with('books', :'common'::jsonb || '{"gravity": 0.1, "regularization": 5, "bias_regularization": 2}',
-                                'user_id', 'isbn', model => 'zeros') \gset
-SELECT model FROM mf_train_with('books', :'common'::jsonb || '{"gravity": 0.1, "regularization": 5, "bias_regularization": 2, "min_rating": 1}',
+CREATE VIEW books_training AS SELECT * FROM books WHERE NOT mf_holdout(user_id, isbn, 0.1, 100 + :seed);
+CREATE VIEW books_testing AS SELECT * FROM books WHERE mf_holdout(user_id, isbn, 0.1, 100 + :seed);
+
+-- The zeros as the ratings they are not, and without them, by one set of options. Few
+-- books have been read by two.
+CALL mf_tune('books_training', :'common'::jsonb || '{"gravity": 0.1, "regularization": [2.5, 5], "bias_regularization": 2}',
+             'user_id', 'isbn', results => 'books_trials', verbose => false) \gset
+SELECT model FROM mf_train_with('books_training', :'best'::jsonb || '{"verbose": false}', 'user_id', 'isbn', model => 'zeros') \gset
+SELECT model FROM mf_train_with('books_training', :'best'::jsonb || '{"min_rating": 1, "verbose": false}',
                                 'user_id', 'isbn', model => 'rated') \gset
-CREATE VIEW books_trained_on AS SELECT * FROM books WHERE NOT mf_holdout(user_id, isbn, 0.1, -1);
-CREATE VIEW books_held_out AS SELECT * FROM books WHERE mf_holdout(user_id, isbn, 0.1, -1);
 \echo 'Book-Crossing, with and without the zeros'
 SELECT model, users, items, ratings, held_out, iterations AS epochs, best_iteration AS best,
        round(mean::numeric, 3) AS mean, round(held_out_loss::numeric, 4) AS held_out
 FROM mf_models WHERE schema = 'gravity' AND model IN ('zeros', 'rated') ORDER BY model;
 INSERT INTO figures
-SELECT 'books', e.* FROM mf_evaluate('zeros', 'books_held_out', train => 'books_trained_on', baselines => true) e;
-SELECT method, round(rmse::numeric, 4) AS "RMSE", pairs, unknown_pairs FROM figures WHERE data = 'books' AND rmse IS NOT NULL;
+SELECT 'books', 'zeros', e.* FROM mf_evaluate('zeros', 'books_testing', baselines => true) e WHERE method <> 'popular';
+SELECT CASE method WHEN 'model' THEN model ELSE 'biases alone' END AS model, round(rmse::numeric, 4) AS "RMSE", pairs, unknown_pairs
+FROM figures WHERE data = 'books' ORDER BY rmse;
 SELECT mf_history_svg('zeros') \g (format=unaligned tuples_only=on) :pictures/gravity_books_loss.svg
 
 -- Books like a book, and the ten best for a reader: the ids come as texts.

@@ -156,14 +156,19 @@ KeepForTraining(Selection *s, uint32 user, const Rating *entry)
 
 /*
  * The place in time from which on the user's pairs are held out: of n pairs
- * whose items are still there, the last floor(n * fraction).
+ * whose items are still there, the last floor(n * fraction). Pairs that were
+ * rated more than once may share a place: the first *staying of those at the one
+ * returned, by item, are not held out.
  */
 static float
-FirstHeldPlace(Selection *s, const Rating *entries, const Rating *places, uint64 n)
+FirstHeldPlace(Selection *s, const Rating *entries, const Rating *places, uint64 n,
+			   uint64 *staying)
 {
 	uint64		kept = 0;
 	uint64		held;
+	float		first;
 
+	*staying = 0;
 	if (n > s->places_space)
 	{
 		s->places_space = n + n / 2;
@@ -178,14 +183,19 @@ FirstHeldPlace(Selection *s, const Rating *entries, const Rating *places, uint64
 	if (held == 0)
 		return get_float4_infinity();
 	SortPlaces(s->places, kept);
-	return s->places[kept - held];
+	first = s->places[kept - held];
+	while (*staying < kept - held && s->places[kept - held - *staying - 1] == first)
+		(*staying)++;
+	return first;
 }
 
 static void
 DivideRow(Selection *s, uint32 user, const Rating *entries, const Rating *places, uint64 n)
 {
 	const RatingSource *source = s->source;
-	float		first = places != NULL ? FirstHeldPlace(s, entries, places, n) : 0;
+	uint64		staying = 0;
+	float		first = places != NULL ?
+		FirstHeldPlace(s, entries, places, n, &staying) : 0;
 
 	for (uint64 k = 0; k < n; k++)
 	{
@@ -199,7 +209,14 @@ DivideRow(Selection *s, uint32 user, const Rating *entries, const Rating *places
 									 s->all->ids[MF_ITEMS].hash[item],
 									 (uint64) HOLDOUT_SEED, source->holdout_fraction);
 		else if (places != NULL)
-			held = places[k].value >= first;
+		{
+			held = places[k].value > first;
+			if (places[k].value == first)
+			{
+				held = staying == 0;
+				staying -= !held;
+			}
+		}
 		if (held)
 			HoldOut(s, user, &entries[k]);
 		else

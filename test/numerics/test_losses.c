@@ -241,6 +241,7 @@ check_optimizers(void)
 	OptimizerRates start;
 	OptimizerRates top;
 	OptimizerRates end;
+	OptimizerRates halfway[2];
 
 	random_seed("optimizers", 72);
 	for (const SgdKernel *const *kernel = sgd_kernel_list(); *kernel != NULL; kernel++)
@@ -253,6 +254,12 @@ check_optimizers(void)
 	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0, &start);
 	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 0.25, &top);
 	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 1, 0, 1, &end);
+	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 2, 0.1, 0.125, &halfway[0]);
+	optimizer_rates(OPTIMIZER_ADAM, SCHEDULE_ONE_CYCLE, 2, 0.1, 0.625, &halfway[1]);
+	check(fabs(halfway[0].rate - 1.04) < 1e-6 && fabs(halfway[1].rate - 1.00001) < 1e-6 &&
+		  fabs(halfway[0].beta1 - 0.9) < 1e-6 && fabs(halfway[1].beta1 - 0.9) < 1e-6 &&
+		  fabs(halfway[0].keep - (1 - 0.104)) < 1e-6,
+		  "optimizers: halfway up and halfway down the cycle the rate is the mean of its ends");
 	check(fabs(start.rate - 0.04) < 1e-6 && fabs(top.rate - 1) < 1e-6 &&
 		  fabs(end.rate - 1e-5) < 1e-9 && fabs(top.beta1 - 0.85) < 1e-6,
 		  "optimizers: the one cycle starts, peaks and ends where it should");

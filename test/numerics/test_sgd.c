@@ -246,22 +246,30 @@ train(Training *t, int epochs)
 }
 
 /*
- * Zero vectors, so that every score is 0 and every slope of the logistic loss
- * -1/2 for an observed pair and 1/2 for a negative: what a full batch leaves an
- * item's bias counts them. Three in ten of the pairs that there could be are
- * observed, so draws meet observed pairs all the time.
+ * Each user's vector is a unit vector of its own and all else is zero, so that every
+ * score is 0, and every slope of the logistic loss -1/2 for an observed pair and 1/2
+ * for a negative: what a full batch leaves in element u of an item's gradient
+ * counts how often user u has had the item as a negative. Three in ten of the pairs
+ * that there could be are observed, so draws meet observed pairs all the time.
+ * Of a user's draws each item is to have its share: alike, or in proportion to
+ * its pairs, among those that may be drawn.
  */
 static void
 check_negatives(const char *name, NegativeKind kind, bool observed)
 {
-	AlsSpec		spec = {.factors = 2, .implicit = true, .biased = true, .alpha = 1};
+	enum {EPOCHS = 300};
+	AlsSpec		spec = {.factors = 40, .implicit = true, .biased = true, .alpha = 1};
 	SgdSpec		sgd = {.loss = {.kind = LOSS_LOGISTIC, .high = 1}, .negatives = 3,
 	.negative_kind = kind, .observed_negatives = observed, .batch_size = 0};
 	Training   *t = training_make(&spec, &sgd, sgd_kernel_choose());
 	const Problem *p = t->problem;
-	uint32_t	all = t->block.nrows;
+	size_t		users = t->side[0].n;
+	size_t		items = t->side[1].n;
+	double	   *drawn = keep(users * items * sizeof(double));
+	bool	   *has = keep(users * items * sizeof(bool));
 	size_t		wrong = 0;
-	double		drawn = 0;
+	double		all = 0;
+	double		worst = 0;
 	SgdSums		sums;
 
 	for (int which = 0; which < 2; which++)
@@ -269,31 +277,98 @@ check_negatives(const char *name, NegativeKind kind, bool observed)
 		memset(t->side[which].factors, 0, t->side[which].n * p->stride * sizeof(float));
 		memset(t->side[which].bias, 0, t->side[which].n * sizeof(float));
 	}
-	for (uint32_t user = 0; user < all; user++)
+	for (size_t u = 0; u < users; u++)
 	{
-		uint32_t	offset[2] = {0, t->offset[user + 1] - t->offset[user]};
-
-		t->block.first = user;
-		t->block.nrows = 1;
-		t->block.offset = offset;
-		t->block.entries = p->entries[0] + t->offset[user];
-		(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
-		for (uint32_t item = 0; item < t->side[1].n; item++)
-		{
-			float		slope = t->side[1].bias_gradient[item];
-			bool		has = false;
-
-			for (uint32_t k = t->offset[user]; k < t->offset[user + 1]; k++)
-				has |= p->entries[0][k].index == item;
-			if (has && slope != -0.5f)
-				wrong++;
-			drawn += 2 * slope + (has ? 1 : 0);
-			t->side[1].bias_gradient[item] = 0;
-			t->side[1].touched[item] = 0;
-		}
+		t->side[0].factors[u * p->stride + u] = 1;
+		for (uint32_t k = t->offset[u]; k < t->offset[u + 1]; k++)
+			has[u * items + p->entries[0][k].index] = true;
 	}
-	check((wrong == 0) == !observed && drawn > 2 * (double) p->npairs,
-		  "stochastic: negatives, %s: %zu observed items drawn in %.0f draws", name, wrong, drawn);
+	for (int epoch = 0; epoch < EPOCHS; epoch++)
+	{
+		t->block.key = 500 + epoch;
+		(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+		for (size_t i = 0; i < items; i++)
+			for (size_t u = 0; u < users; u++)
+			{
+				float	   *slope = &t->side[1].gradient[i * p->stride + u];
+
+				drawn[u * items + i] += 2 * *slope + has[u * items + i];
+				*slope = 0;
+			}
+	}
+	for (size_t i = 0; i < items; i++)
+	{
+		double		expected = 0;
+		double		found = 0;
+
+		for (size_t u = 0; u < users; u++)
+		{
+			double		sum = 0;
+			double		weights = 0;
+
+			for (size_t j = 0; j < items; j++)
+			{
+				double		n = (double) (p->offset[1][j + 1] - p->offset[1][j]);
+
+				sum += drawn[u * items + j];
+				if (observed || !has[u * items + j])
+					weights += kind == NEGATIVES_UNIFORM ? 1 : n;
+			}
+			if (has[u * items + i] && drawn[u * items + i] != 0)
+				wrong++;
+			if (observed || !has[u * items + i])
+				expected += sum * (kind == NEGATIVES_UNIFORM ? 1 :
+								   (double) (p->offset[1][i + 1] - p->offset[1][i])) / weights;
+			found += drawn[u * items + i];
+		}
+		all += found;
+		worst = fmax(worst, fabs(found - expected) / sqrt(expected));
+	}
+	check((wrong == 0) == !observed && all > 1.5 * EPOCHS * (double) p->npairs &&
+		  all <= 3.0 * EPOCHS * (double) p->npairs,
+		  "stochastic: negatives, %s: %zu observed pairs drawn in %.0f draws", name, wrong, all);
+	check(worst < 5,
+		  "stochastic: negatives, %s: every item has its share, within %.1f deviations",
+		  name, worst);
+}
+
+/* Rows of which no sample is drawn stay as they are, decay or not. */
+static void
+check_sparse(const AlsSpec *spec, SgdSpec sgd)
+{
+	Training   *t;
+	float	   *before[2];
+	size_t		touched[2] = {0, 0};
+	size_t		first;
+	SgdSums		sums;
+
+	sgd.weight_decay = 0.5;
+	t = training_make(spec, &sgd, sgd_kernel_choose());
+	first = t->problem->side[0].n / 2;
+	for (int which = 0; which < 2; which++)
+	{
+		size_t		bytes = t->side[which].n * t->problem->stride * sizeof(float);
+
+		before[which] = keep(bytes);
+		memcpy(before[which], t->side[which].factors, bytes);
+	}
+
+	/* One user's pairs, with items of which there are three. */
+	t->block.first = first;
+	t->block.nrows = 1;
+	t->block.nmembers = 3;
+	t->block.entries = t->problem->entries[0] + t->offset[first];
+	t->offset[1] = t->offset[first + 1] - t->offset[first] < 2 ? 1 : 2;
+	t->offset[0] = 0;
+	(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+	for (int which = 0; which < 2; which++)
+		for (size_t row = 0; row < t->side[which].n; row++)
+			touched[which] += !same_bytes(before[which] + row * t->problem->stride,
+										  t->side[which].factors + row * t->problem->stride,
+										  t->problem->stride * sizeof(float));
+	check(touched[0] == 1 && touched[1] >= t->offset[1] && touched[1] <= t->offset[1] + 3,
+		  "stochastic: optimizer %d, batches of %u, weight decay: %zu user and %zu items move, no others",
+		  (int) sgd.optimizer, sgd.batch_size, touched[0], touched[1]);
 }
 
 static void
@@ -327,6 +402,10 @@ test_solver(void)
 
 	check_negatives("uniform", NEGATIVES_UNIFORM, false);
 	check_negatives("uniform, observed ones too", NEGATIVES_UNIFORM, true);
+	check_negatives("popular", NEGATIVES_POPULARITY, false);
+	check_negatives("popular, observed ones too", NEGATIVES_POPULARITY, true);
+	check_negatives("in the batch", NEGATIVES_IN_BATCH, false);
+	check_negatives("in the batch, observed ones too", NEGATIVES_IN_BATCH, true);
 
 	for (OptimizerKind kind = OPTIMIZER_SGD; kind <= OPTIMIZER_ADAM; kind++)
 		for (int size = 1; size <= 8; size += 7)
@@ -339,6 +418,7 @@ test_solver(void)
 			fall = train(training_make(&choices, &sgd, sgd_kernel_choose()), 20);
 			check(fall > 0 && fall < 0.9, "stochastic: optimizer %d, batches of %d: the objective falls to %.2f of it",
 				  (int) kind, size, fall);
+			check_sparse(&choices, sgd);
 		}
 
 	single.negatives = 1;
