@@ -248,7 +248,7 @@ FetchBySql(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
 	bool		found;
 
 	SPI_connect();
-	plan = plan_get(psprintf("SELECT bias, factors FROM %s WHERE %s %s $1", side->table,
+	plan = plan_get(psprintf("SELECT bias, factors FROM ONLY %s WHERE %s %s $1", side->table,
 							 quote_identifier(side->key.column),
 							 model_equality_operator(side->key.type)),
 					1, &side->key.type);

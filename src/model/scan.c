@@ -52,7 +52,7 @@ side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_i
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s%s FROM %s", key, columns[kind], side->table);
+	appendStringInfo(&sql, "SELECT %s%s FROM ONLY %s", key, columns[kind], side->table);
 	if (with_ids)
 		appendStringInfo(&sql, " WHERE %s %s ANY ($1)", key,
 						 model_equality_operator(side->key.type));

@@ -191,7 +191,7 @@ Statement(const RankRequest *request, const ModelSide *side, int64 limit)
 	const char *vector = RanksWithBias(request) ?
 		"(bias OPERATOR(pg_catalog.||) factors)" : "factors";
 
-	return psprintf("SELECT %s, bias, factors FROM %s ORDER BY %s OPERATOR(%s.%s) $1 LIMIT " INT64_FORMAT,
+	return psprintf("SELECT %s, bias, factors FROM ONLY %s ORDER BY %s OPERATOR(%s.%s) $1 LIMIT " INT64_FORMAT,
 					key, side->table, vector,
 					quote_identifier(get_namespace_name(request->model->extension_schema)),
 					request->by == RANK_BY_PREDICTION ? "<#>" : "<=>", limit);

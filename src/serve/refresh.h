@@ -24,6 +24,7 @@ typedef struct RefreshSide
 	TypeCacheEntry *type;
 	AlsSide		vectors;
 	uint32		n;				/* rows so far */
+	uint32		space;			/* rows that there is room for */
 	bool	   *known;			/* has a vector */
 	bool	   *was_known;		/* had one before */
 	bool	   *touched;		/* to be solved, or deleted if without ratings */

@@ -40,6 +40,8 @@
 /* Of more ids than this the model's tables are rather read whole. */
 #define PARTIAL_IDS 100000
 
+#define ROWS_PER_INTERRUPT_CHECK 1024
+
 /* ---- The model's rows ---- */
 
 static int
@@ -56,7 +58,7 @@ CountRows(const ModelSide *side)
 	uint64		n;
 
 	SPI_connect();
-	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM %s", side->table), false, 0) != SPI_OK_SELECT)
+	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM ONLY %s", side->table), false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not count the rows of table %s", side->table);
 	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
@@ -84,6 +86,7 @@ AllocSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	side->ids = ids;
 	side->type = lookup_type_cache(ids->key.type, TYPECACHE_CMP_PROC_FINFO);
 	side->n = ids->n;
+	side->space = (uint32) rows;
 	bigarray_alloc(&array, mul_size(rows, mul_size(als_stride(refresh->spec.factors), sizeof(float))),
 				   false, CurrentMemoryContext);
 	side->vectors.factors = array.data;
@@ -136,12 +139,18 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 		uint32		k;
 
 		while (at < ids->n && (order = CompareIds(side, ids->ids[at], row.id)) < 0)
-			at++;
+			if (++at % ROWS_PER_INTERRUPT_CHECK == 0)
+				CHECK_FOR_INTERRUPTS();
 		k = at;
 		if (at == ids->n || order != 0)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
+			/* Counted by an earlier snapshot than the one it is read by. */
+			if (side->n == side->space)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_IN_USE),
+						 errmsg("rows are being added to table %s meanwhile", table->table)));
 			k = side->n++;
 			side->extra[k - ids->n] = datumCopy(row.id, table->key_byval, table->key_length);
 			MemoryContextSwitchTo(old);

@@ -176,6 +176,11 @@ seen_can_read(const Model *model, const SeenRequest *request)
 		NotRead(model, request, "which is gone");
 		return false;
 	}
+	if (isOtherTempNamespace(schema))
+	{
+		NotRead(model, request, "which is another session's temporary table");
+		return false;
+	}
 	return CheckColumns(model, request, relid);
 }
 

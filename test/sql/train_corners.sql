@@ -189,6 +189,10 @@ INSERT INTO m_child (user_id, bias, factors, ratings, rating_sum) VALUES (1000, 
 SELECT users FROM mf_train('stars', model => 'm', factors => 4);
 SELECT bool_and(norm = (factors <#> factors)) AS generated, min(title), max(title), count(number) FROM m_items;
 SELECT count(*) FROM m_child;
+-- Its rows are none of the model's.
+SELECT (SELECT count(*) FROM mf_topk_all(ARRAY[1, 1000], 3, 'm')) AS everyone,
+	(SELECT count(*) FROM mf_similar_users(1, 100, 'm')) AS alike, (SELECT count(*) FROM mf_map('m', 'users')) AS points;
+SELECT * FROM mf_refresh('m');
 DROP TABLE m_child;
 ALTER TABLE m_items ADD must int NOT NULL DEFAULT 1;
 SELECT users FROM mf_train('stars', model => 'm', factors => 5);

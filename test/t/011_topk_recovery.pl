@@ -169,7 +169,9 @@ sub kill_while
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 
 	wait_for($primary, $wait, "$what to be on its way");
-	$pid = $primary->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE application_name = 'victim'});
+	# pgbench connects once before it begins, and that session may still be seen.
+	$pid = $primary->safe_psql('postgres',
+		q{SELECT pid FROM pg_stat_activity WHERE application_name = 'victim' ORDER BY backend_start DESC LIMIT 1});
 	$offset = -s $primary->logfile;
 	kill 'KILL', $pid;
 	$session->{run}->finish;
