@@ -127,6 +127,8 @@ catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
 	record->best_iteration = DatumGetInt32(GET(best_iteration));
 	filter_read(GET(options), &record->filter);
 	record->filter.has_min_rating &= record->rating_col != NULL;
+	record->sampled = option_number(GET(settings), "negatives") > 0 ||
+		option_number(GET(settings), "weight_decay") > 0;
 
 #undef GET_REAL
 #undef GET

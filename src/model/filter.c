@@ -53,6 +53,15 @@ filter_read(Datum options, RatingFilter *filter)
 		filter->since = OptionText(object, "since");
 }
 
+double
+option_number(Datum options, const char *name)
+{
+	Jsonb	   *object = DatumGetJsonbP(options);
+	char	   *text = JB_ROOT_IS_OBJECT(object) ? OptionText(object, name) : NULL;
+
+	return text == NULL ? 0 : DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(text)));
+}
+
 bool
 filter_is_there(const RatingFilter *filter)
 {

@@ -19,6 +19,9 @@ typedef struct RatingFilter
 /* Those of a model, from what mf_models has in the column `options`. */
 extern void filter_read(Datum options, RatingFilter *filter);
 
+/* A number of the columns `options` or `settings`; 0 where it is not there. */
+extern double option_number(Datum options, const char *name);
+
 extern bool filter_is_there(const RatingFilter *filter);
 
 /*

@@ -70,6 +70,8 @@ typedef struct ModelRecord
 	double		held_out_loss;	/* their loss; NaN: none were */
 	int			best_iteration; /* whose vectors are stored */
 	RatingFilter filter;		/* of the options; not written */
+	bool		sampled;		/* by negatives or weight decay, which are not of
+								 * the objective; of the settings, not written */
 	const char *options;		/* as given, text of a JSON object; not read */
 	const char *settings;		/* as used, likewise; not read */
 } ModelRecord;

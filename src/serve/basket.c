@@ -28,24 +28,47 @@
 #define FIRST_CAPACITY 32
 #define MANY 8192
 
+/*
+ * A squared loss of the score itself, whichever solver made it small, is least
+ * where the user solves the normal equations. Descent ends near there, so that
+ * the vectors it stored are of one kind with those that are folded in.
+ */
+static bool
+IsSquared(const ModelRecord *record)
+{
+	return strcmp(record->objective, "squared") == 0 && !record->linked;
+}
+
 bool
 basket_can_fold_in(const Model *model)
 {
-	return strcmp(model->record.solver, "als") == 0;
+	return IsSquared(&model->record) && !model->record.sampled;
+}
+
+static void
+CheckModel(const Model *model)
+{
+	const ModelRecord *record = &model->record;
+
+	if (basket_can_fold_in(model))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot fold in users of model \"%s\"",
+					quote_qualified_identifier(model->schema_name, model->name)),
+			 IsSquared(record) ?
+			 errdetail("It was trained with negatives or weight decay, which are in no normal equations.") :
+			 record->linked && strcmp(record->objective, "squared") == 0 ?
+			 errdetail("It was trained with rating_range, for which no normal equations give a vector.") :
+			 errdetail("It was trained with loss \"%s\", for which no normal equations give a vector.",
+					   record->objective),
+			 errhint("mf_retrain() takes in new users and what has changed; folding in needs a model of solver => 'als'.")));
 }
 
 void
 basket_init(Basket *basket, Model *model)
 {
-	if (!basket_can_fold_in(model))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot fold in users of model \"%s\"",
-						quote_qualified_identifier(model->schema_name, model->name)),
-				 errdetail("It was trained with solver \"%s\", whose users do not solve normal equations.",
-						   model->record.solver),
-				 errhint("mf_retrain() takes in new users and what has changed; folding in needs a model of solver => 'als'.")));
-
+	CheckModel(model);
 	memset(basket, 0, sizeof(*basket));
 	basket->model = model;
 	basket->type = rank_id_type(&model->side[MF_ITEMS].key);

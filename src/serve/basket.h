@@ -29,7 +29,7 @@ typedef struct Basket
 	int64		merged;			/* the first so many are sorted and distinct */
 } Basket;
 
-/* Only alternating least squares solves a user's vector from the user's rows. */
+/* Do normal equations give a user's vector? Of the squared loss by itself alone. */
 extern bool basket_can_fold_in(const Model *model);
 
 /* Begins an empty basket in the current memory context. */

@@ -161,7 +161,10 @@ CheckRatingType(Form_pg_attribute att)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("rating column \"%s\" is of type %s, not a number",
-					NameStr(att->attname), format_type_be(att->atttypid))));
+					NameStr(att->attname), format_type_be(att->atttypid)),
+			 type == BOOLOID ?
+			 errhint("Train on a view that has %s::integer, or on the rows where it is true, with rating_col => NULL.",
+					 quote_identifier(NameStr(att->attname))) : 0));
 }
 
 /* A column that says when: anything that has an order does. */

@@ -20,6 +20,10 @@ SET client_min_messages = warning;
 SELECT model, users, items FROM mf_train('ratings', model => 'films', factors => 6, iterations => 3, verbose => false);
 SELECT model, users, items FROM mf_train('ratings', model => 'clicks', feedback => 'implicit', factors => 5,
 	unobserved_weight => 0.1, iterations => 3, verbose => false);
+SELECT model, users, items FROM mf_train('ratings', model => 'descent', solver => 'sgd', factors => 4, iterations => 5, gravity => 0.2,
+	verbose => false);
+SELECT model, users, items FROM mf_train('ratings', model => 'drawn', feedback => 'implicit', solver => 'sgd', factors => 4, iterations => 5,
+	gravity => 3, alpha => 0.7, verbose => false);
 RESET client_min_messages;
 
 -- The reference. `pairs` is a query of (item_id, value); x is the factors and,
@@ -89,6 +93,23 @@ SELECT count(*), max(as_x(v) <-> (u.factors || u.bias)) < 1e-5 AS same, min(as_x
 FROM (SELECT user_id, mf_fold_in(item_id, rating, 'clicks') v FROM ratings GROUP BY user_id) f
 	JOIN clicks_users u USING (user_id) JOIN clicks_users w ON w.user_id = u.user_id % 60 + 1;
 
+-- So they do with all options that the equations know.
+CREATE FUNCTION fold_all(options jsonb) RETURNS TABLE (users bigint, same boolean) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM mf_train_with('ratings', '{"factors": 5, "iterations": 3, "verbose": false, "index": false}' || options, model => 'varied');
+	RETURN QUERY SELECT count(*), max(as_x(v) <-> (u.factors || u.bias)) < 1e-4
+	FROM (SELECT user_id, mf_fold_in(item_id, rating, 'varied') v FROM ratings GROUP BY user_id) f JOIN varied_users u USING (user_id);
+	PERFORM mf_drop('varied');
+END $$;
+SET client_min_messages = warning;
+SELECT o AS options, f.* FROM unnest(ARRAY['{"bias": false}', '{"center": false}', '{"bias": false, "center": false}', '{"gravity": 0.5}',
+	'{"gravity": 2, "bias": false}', '{"reg_exponent": 0}', '{"reg_exponent": 1, "regularization": 0.05}', '{"bias_regularization": 0}',
+	'{"min_user_ratings": 25}', '{"init_std": 0.5, "seed": 7}', '{"feedback": "implicit"}',
+	'{"feedback": "implicit", "unobserved_weight": 0}', '{"feedback": "implicit", "alpha": 40, "unobserved_weight": 1}',
+	'{"feedback": "implicit", "gravity": 3, "reg_exponent": 1}']) WITH ORDINALITY x (o, n),
+	LATERAL fold_all(o::jsonb) f ORDER BY n;
+RESET client_min_messages;
+
 -- Any basket: the same item again and again, unknown ones, NULLs, in any order
 CREATE TABLE baskets (name text, item_id int, rating real);
 INSERT INTO baskets VALUES ('one', 7, 4), ('twice', 7, 5), ('twice', 7, 2), ('twice', 9, 1), ('twice', 7, 0.5),
@@ -96,11 +117,44 @@ INSERT INTO baskets VALUES ('one', 7, 4), ('twice', 7, 5), ('twice', 7, 2), ('tw
 	('zero', 20, 0), ('zero', 21, 0), ('none', 100000, 2), ('null', 5, NULL);
 INSERT INTO baskets SELECT 'all', item_id, rating FROM ratings ORDER BY hashint4(item_id * 100 + user_id);
 SELECT model, name, CASE WHEN v IS NULL THEN x IS NULL ELSE as_x(v) <-> x::real[] < 1e-5 END AS same, v IS NULL AS is_null
-FROM (VALUES ('films'), ('clicks')) m (model), LATERAL (SELECT name, mf_fold_in(item_id, rating, model) v,
+FROM (VALUES ('films'), ('clicks'), ('descent'), ('drawn')) m (model), LATERAL (SELECT name, mf_fold_in(item_id, rating, model) v,
 	plain_fold(model, format('SELECT item_id, rating FROM mf_foldin.baskets WHERE name = %L', name)) x
 	FROM baskets GROUP BY name) f ORDER BY model, name COLLATE "C";
 SELECT mf_fold_in(item_id, rating) IS NULL FROM baskets WHERE false;
 SELECT pg_typeof(mf_fold_in(7, 4)), array_length((mf_fold_in(7, 4)).factors, 1);
+
+-- Descent to the end of the same objective gives the same vectors.
+CREATE TABLE small AS SELECT user_id, item_id, avg(rating)::real AS rating FROM ratings WHERE user_id <= 8 AND item_id <= 60 GROUP BY 1, 2;
+SELECT iterations FROM mf_train('small', model => 'bottom', solver => 'sgd', optimizer => 'adam', batch_size => 0, schedule => 'one_cycle',
+	learning_rate => 0.02, iterations => 20000, regularization => 0.3, factors => 2, verbose => false, index => false);
+SELECT count(*), max(as_x(v) <-> (u.factors || u.bias)) < 1e-3 AS same, min(-(factors <#> factors)) > 0.01 AS not_nothing
+FROM (SELECT user_id, mf_fold_in(item_id, rating, 'bottom') v FROM small GROUP BY user_id) f JOIN bottom_users u USING (user_id);
+-- Such models serve newcomers as others do ...
+BEGIN;
+INSERT INTO ratings SELECT 1000, item_id, rating FROM ratings WHERE user_id = 8;
+SELECT model, (SELECT array_agg(item) FROM mf_topk(1000, 10, model)) = (SELECT array_agg(item) FROM mf_topk(8, 10, model, live => true)) AS as_live,
+	(SELECT array_agg(item) FROM mf_topk(1000, 10, model)) = (SELECT array_agg(item) FROM mf_topk_for((SELECT array_agg(item_id) FROM ratings
+		WHERE user_id = 8 AND rating IS NOT NULL), (SELECT array_agg(rating::float8) FROM ratings WHERE user_id = 8 AND rating IS NOT NULL), 10, model,
+		exclude => ARRAY(SELECT item_id FROM ratings WHERE user_id = 8))) AS as_basket,
+	(SELECT near(sum(contribution) + min(base), min(score)) FROM mf_explain(1000, 3, 1000, model)) AS explained
+FROM (VALUES ('descent'), ('drawn')) m (model);
+ROLLBACK;
+-- ... and those that no normal equations describe say so.
+SET client_min_messages = warning;
+SELECT count(*) FROM unnest(ARRAY['{"loss": "bpr"}', '{"loss": "logistic"}', '{"rating_range": "[1,5]"}', '{"solver": "sgd", "weight_decay": 0.01}',
+	'{"solver": "sgd", "feedback": "implicit", "negatives": 3}']) WITH ORDINALITY x (o, n),
+	mf_train_with('ratings', '{"factors": 3, "iterations": 1, "verbose": false}' || o::jsonb, model => 'other_' || n);
+RESET client_min_messages;
+SELECT mf_fold_in(3, 4, 'other_1');
+SELECT mf_fold_in(3, 4, 'other_2');
+SELECT mf_fold_in(3, 4, 'other_3');
+SELECT mf_topk_for(ARRAY[3], model => 'other_4');
+SELECT mf_topk(7, 3, 'other_5', live => true);
+SELECT mf_explain(7, 3, 3, 'other_1');
+INSERT INTO ratings VALUES (1000, 3, 4);
+SELECT count(*), (SELECT count(*) FROM mf_topk(1000, 3, 'other_1')) AS newcomer FROM mf_topk(7, 3, 'other_1');
+DELETE FROM ratings WHERE user_id = 1000;
+SELECT mf_drop('other_' || n) FROM generate_series(1, 5) n;
 
 -- Many rows: items that the model does not know are not kept, and the same
 -- items again add nothing
@@ -366,7 +420,7 @@ SELECT mf_fold_in(150, 4) IS NULL, mf_fold_in(50, 4) IS NOT NULL;
 RESET ROLE;
 
 SET client_min_messages = warning;
-SELECT mf_drop(model) FROM (VALUES ('films'), ('clicks'), ('visits'), ('words'), ('picky'), ('late')) m (model);
+SELECT mf_drop(model) FROM (VALUES ('films'), ('clicks'), ('descent'), ('drawn'), ('bottom'), ('visits'), ('words'), ('picky'), ('late')) m (model);
 DROP SCHEMA mf_foldin CASCADE;
 DROP OWNED BY regress_mf_visitor;
 DROP ROLE regress_mf_visitor;

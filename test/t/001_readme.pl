@@ -96,6 +96,25 @@ foreach my $file (sort glob("$top/doc/*.md"))
 		[], "... and each of its queries finds something");
 }
 
+# doc/reference.md: the statements among its forms of calls.
+my @statements = slurp_file("$top/doc/reference.md") =~ /^    (SELECT [^;]*;)$/msg;
+$node->safe_psql('postgres', 'CREATE DATABASE reference');
+$node->safe_psql(
+	'reference', q{
+	CREATE EXTENSION factor;
+	CREATE TABLE ratings AS
+		SELECT u AS user_id, i AS item_id, (1 + abs(hashint4(u * 10007 + i)) % 9 / 2.0)::real AS rating
+		FROM generate_series(1, 40) u, generate_series(1, 30) i WHERE (u + i) % 3 > 0;
+	SELECT mf_train('ratings', model => 'films', factors => 4, verbose => false);
+	SELECT mf_train('ratings', model => 'shop', feedback => 'implicit', factors => 3, verbose => false);
+	CREATE VIEW items AS SELECT item_id, factors FROM films_items});
+is(scalar @statements, 3, 'doc/reference.md has its statements');
+foreach my $statement (@statements)
+{
+	is($node->safe_psql('reference', "SELECT count(*) FROM (@{[ $statement =~ s/;$//r ]}) s"),
+		40, 'a row for each user: ' . substr($statement, 0, 60) =~ s/\s+/ /gr);
+}
+
 # doc/shop.md: the page's filters hold, and fill the list from the index.
 my ($filtered) = grep { /c\.region = ANY/ } sql_blocks("$top/doc/shop.md");
 like($node->safe_psql('shop', "ANALYZE; SET enable_sort = off; EXPLAIN $filtered"),

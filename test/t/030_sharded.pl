@@ -128,6 +128,28 @@ is( $coordinator->safe_psql('postgres',
 		q{SELECT count(*) FROM mf_topk(42, 100, 'together') t JOIN here ON user_id = 42 AND item_id = item}),
 	0, 'but nothing that the user has rated');
 
+# ---- Foreign tables as any other source ----
+
+# The ratings as they lie, partitioned over the servers, or those of one of them:
+# what is folded in from their rows now is what training stored, and what a user
+# has rated there is left out.
+foreach my $source ('ratings', 'ratings_1')
+{
+	like($coordinator->safe_psql(
+			'postgres', qq{
+			SELECT mf_train('$source', model => 'afar', factors => 4, iterations => 2, index => false, verbose => false);
+			CREATE TEMP TABLE lists AS SELECT user_id, t.* FROM afar_users, mf_topk(user_id, 100, 'afar') t;
+			CREATE TEMP TABLE known AS SELECT * FROM afar_users;
+			DELETE FROM afar_users;
+			CREATE TEMP TABLE live AS SELECT user_id, t.* FROM known, mf_topk(user_id, 100, 'afar') t;
+			SELECT count(*) > 5000, bool_and(abs(l.score - t.score) < 1e-4)
+			FROM lists l FULL JOIN live t USING (user_id, item);
+			SELECT count(*) FROM lists JOIN $source r ON r.user_id = lists.user_id AND r.item_id = lists.item;
+			SELECT count(DISTINCT item) = 100 FROM lists;
+			SELECT mf_drop('afar')}),
+		qr/\nt\|t\n0\nt\n/, "newcomers' lists from foreign tables: $source");
+}
+
 # ---- What goes wrong ----
 
 sub fails_with
