@@ -13,7 +13,7 @@
  *
  * each only where it is to be refreshed. A pair whose other end the model does
  * not know, and is not asked to, is left out. Gramians are summed anew over all
- * vectors, which costs less than reading them did, and cannot drift.
+ * vectors that are read.
  *
  * It all happens in this process: what changes between two trainings is little.
  *
@@ -227,6 +227,10 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	training_refuse_nested("mf_refresh()");
 
 	refresh->model = training_open_model(fcinfo, 0);
+	/* By the snapshot that is the latest now. */
+	if (named && refresh->model->record.unobserved_weight > 0)
+		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+			(void) model_gramian(refresh->model, side);
 	PopActiveSnapshot();
 	refresh->named = named && !(PG_ARGISNULL(1) && PG_ARGISNULL(2));
 	SpecOfModel(&refresh->model->record, &refresh->spec);

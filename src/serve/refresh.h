@@ -32,6 +32,8 @@ typedef struct RefreshSide
 	double	   *recorded_sum;
 	Datum	   *extra;			/* ids of the rows beyond the ratings' */
 	double	   *gramian;		/* NULL: not needed */
+	double	   *unread_gramian; /* of the rows that were not read; NULL: none */
+	uint32		nunread;		/* how many they are */
 	IdList		named;
 } RefreshSide;
 

@@ -17,8 +17,10 @@
  * default way first finds what may differ, and once its pairs are indexed, as
  * training would, compares again to the bit.
  *
- * The model's rows are read whole, for the Gramians; where there are none only
- * those that the ratings speak of.
+ * The model's rows are read whole, or, where only some are named, those that the
+ * ratings speak of. The Gramians take all vectors: of those that are not read it
+ * is the one on record less what was read. It is stored in single precision, so
+ * each such refresh adds that much rounding; one without names sums anew.
  */
 #include "postgres.h"
 
@@ -115,6 +117,32 @@ IdsToRead(const RefreshSide *side)
 										   side->type->typbyval, side->type->typalign));
 }
 
+/* What is not read, to begin with all; each row that is read is taken away. */
+static void
+BeginUnread(Refresh *refresh, MfSide which)
+{
+	const ModelRecord *record = &refresh->model->record;
+	RefreshSide *side = &refresh->side[which];
+	const float *stored = model_gramian(refresh->model, which);
+	Size		square = (Size) record->factors * record->factors;
+
+	side->unread_gramian = MemoryContextAllocHuge(CurrentMemoryContext,
+												  mul_size(square, sizeof(double)));
+	for (Size k = 0; k < square; k++)
+		side->unread_gramian[k] = stored[k];
+	side->nunread = which == MF_USERS ? record->users : record->items;
+}
+
+static void
+TakeFromUnread(RefreshSide *side, const float *x, int d)
+{
+	for (int i = 0; i < d; i++)
+		for (int j = 0; j < d; j++)
+			side->unread_gramian[(Size) i * d + j] -= (double) x[i] * x[j];
+	if (side->nunread > 0)
+		side->nunread--;
+}
+
 /* Reads the model's rows, which come in the order of the ids. */
 static void
 LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
@@ -131,6 +159,8 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	AllocSide(refresh, which, ids);
 	if (refresh->partial)
 		only = IdsToRead(side);
+	if (refresh->partial && side->gramian != NULL)
+		BeginUnread(refresh, which);
 	SPI_connect();
 	scan = side_scan_begin(refresh->model, which, SIDE_SCAN_LATEST, refresh->partial, only);
 	while (side_scan_next(scan, &row))
@@ -157,6 +187,8 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 		}
 		memcpy(side->vectors.factors + k * stride, row.factors,
 			   refresh->spec.factors * sizeof(float));
+		if (side->unread_gramian != NULL)
+			TakeFromUnread(side, row.factors, refresh->spec.factors);
 		side->vectors.bias[k] = row.bias;
 		side->known[k] = side->was_known[k] = true;
 		side->recorded[k] = row.ratings;
@@ -209,6 +241,23 @@ TouchNamed(RefreshSide *side)
 	}
 }
 
+/*
+ * Whether to read some of the model's rows only. Where Gramians are wanted these
+ * must be few of all, too: what is left of a sum after most of it was taken away
+ * is mostly rounding.
+ */
+static bool
+IsPartial(const Refresh *refresh)
+{
+	const ModelRecord *record = &refresh->model->record;
+	double		ids = 0;
+
+	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
+		ids += refresh->ratings->ids[which].n + refresh->side[which].named.n;
+	return ids < PARTIAL_IDS &&
+		(refresh->spec.alpha0 == 0 || 4 * ids < (double) record->users + record->items);
+}
+
 static void
 ReadNamed(Refresh *refresh, RatingSource *source)
 {
@@ -226,8 +275,7 @@ ReadNamed(Refresh *refresh, RatingSource *source)
 							named->type->typbyval, named->type->typalign);
 	}
 	refresh->ratings = ratings_read(source, false, NULL);
-	refresh->partial = refresh->spec.alpha0 == 0 &&
-		refresh->ratings->ids[MF_USERS].n + refresh->ratings->ids[MF_ITEMS].n < PARTIAL_IDS;
+	refresh->partial = IsPartial(refresh);
 	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
 	{
 		LoadSide(refresh, which, &refresh->ratings->ids[which]);

@@ -35,6 +35,9 @@ SumGramian(Refresh *refresh, MfSide which)
 	memset(side->gramian, 0, square * sizeof(double));
 	side->vectors.n = side->n;
 	als_gramian(refresh->workspace, &side->vectors, 0, side->n, side->gramian, Poll, NULL);
+	if (side->unread_gramian != NULL)
+		for (Size k = 0; k < square; k++)
+			side->gramian[k] += side->unread_gramian[k];
 }
 
 /* Rows that wait to be solved together, and their pairs. */
@@ -101,7 +104,7 @@ SolveSide(Refresh *refresh, MfSide which, bool only_new)
 	const RefreshSide *other = &refresh->side[MF_OTHER_SIDE(which)];
 	RatingMatrix *matrix = &refresh->ratings->by[which];
 	size_t		stride = als_stride(refresh->spec.factors);
-	uint32		nother = refresh_count(other);
+	uint32		nother = refresh_count(other) + other->nunread;
 	Batch	   *batch = palloc0(sizeof(Batch));
 	BigArray	array;
 

@@ -103,6 +103,42 @@ CREATE TABLE nightly (user_id int, item int, score real, rank int, PRIMARY KEY (
 INSERT INTO nightly SELECT * FROM mf_topk_all(5);
 SELECT count(*), count(DISTINCT user_id), min(rank), max(rank) FROM nightly;
 
+-- In a cursor, under LIMIT, in a loop that ends early, in a function, lateral, in the
+-- select list, in a subtransaction that fails, and in a query that runs in parallel
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM mf_topk_all(2);
+FETCH 3 FROM c;
+MOVE 512 FROM c;
+FETCH ALL FROM c;
+COMMIT;
+SELECT user_id, rank FROM mf_topk_all(2) LIMIT 3;
+CREATE FUNCTION first_users(n int) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+	found int[] := '{}';
+	r record;
+BEGIN
+	FOR r IN SELECT * FROM mf_topk_all(1) LOOP
+		found := found || r.user_id::int;
+		EXIT WHEN cardinality(found) = n;
+	END LOOP;
+	BEGIN
+		PERFORM 1 / (rank - 1) FROM mf_topk_all(2);
+	EXCEPTION WHEN division_by_zero THEN
+		RETURN found || (SELECT count(*)::int FROM mf_topk_all(2));
+	END;
+END $$;
+SELECT first_users(3), first_users(1);
+SELECT count(*) FILTER (WHERE a = b), count(*) FROM (SELECT row(u::bigint, t.item, t.score) a, row(t.user_id, x.item, x.score) b
+	FROM generate_series(1, 20) u, mf_topk_all(ARRAY[u], 1) t, mf_topk(u, 1) x) s;
+SELECT count(*), count(DISTINCT r) FROM (SELECT mf_topk_all(3)::text r) s;
+BEGIN;
+SELECT set_config(name, CASE WHEN name LIKE 'max%' THEN '2' ELSE '0' END, true) IS NULL AS unset FROM (VALUES ('parallel_setup_cost'),
+	('parallel_tuple_cost'), ('min_parallel_table_scan_size'), ('max_parallel_workers_per_gather')) v (name);
+CREATE TABLE many AS SELECT i FROM generate_series(1, 100000) i;
+ANALYZE many;
+SELECT count(*), sum(n) FROM (SELECT count(*) n FROM many, mf_topk_all(2) t WHERE i = t.user_id GROUP BY i % 10) s;
+ROLLBACK;
+
 -- Little memory, many chunks, workers or none: the same
 CREATE TABLE print AS SELECT md5(string_agg(t::text, ',' ORDER BY user_id, rank)) AS expected FROM mf_topk_all(30) t;
 SELECT make_model('big', 'integer', 'i', 'integer', '10000 + i', 'explicit', 20000, 4000, 32);

@@ -296,6 +296,41 @@ UPDATE mf_models SET options = '{"min_rating": 2, "since": "x"}' WHERE schema = 
 SELECT count(*) FROM mf_topk(7, 5, 'late', live => true);
 ROLLBACK;
 
+-- Diversity goes with a folded-in vector, candidates and exclusions as with a stored
+-- one: maximal marginal relevance step by step over the ranking of the pool
+CREATE FUNCTION plain_diverse(name text, u int, k int, diversity float8, allowed int[], excluded int[]) RETURNS int[] LANGUAGE plpgsql AS $$
+DECLARE
+	chosen int[] := '{}';
+	best int;
+BEGIN
+	EXECUTE format('CREATE TEMP TABLE pool AS SELECT place, r.item_id, r.factors,
+			CASE WHEN max(raw) OVER () > min(raw) OVER () THEN (raw - min(raw) OVER ()) / (max(raw) OVER () - min(raw) OVER ()) ELSE 1 END rel
+		FROM (SELECT i.item_id, i.factors, row_number() OVER (ORDER BY raw DESC, i.item_id) place, raw
+			FROM %1$I i, LATERAL (SELECT (SELECT sum(a::float8 * b) FROM unnest(i.factors || CASE WHEN m.biased THEN ARRAY[1::real] END, x) s (a, b))
+					+ m.mean + i.bias raw
+				FROM mf_models m, (SELECT plain_fold($1, $2) x) f WHERE m.schema = ''mf_foldin'' AND m.model = $1) s
+			WHERE ($3 IS NULL OR i.item_id = ANY ($3)) AND ($4 IS NULL OR i.item_id <> ALL ($4))
+				AND i.item_id NOT IN (SELECT item_id FROM ratings WHERE user_id = $5 AND item_id IS NOT NULL)) r
+		WHERE place <= greatest(5 * $6, 100)', name || '_items')
+	USING name, format('SELECT item_id, rating FROM mf_foldin.ratings WHERE user_id = %s', u), allowed, excluded, u, k;
+	LOOP
+		SELECT p.item_id INTO best FROM pool p WHERE p.item_id <> ALL (chosen)
+		ORDER BY round(((1 - diversity) * rel - diversity * coalesce((SELECT max(1 - (c.factors <=> p.factors))
+			FROM pool c WHERE c.item_id = ANY (chosen)), 0))::numeric, 5) DESC, place LIMIT 1;
+		EXIT WHEN NOT FOUND OR cardinality(chosen) = k;
+		chosen := chosen || best;
+	END LOOP;
+	DROP TABLE pool;
+	RETURN chosen;
+END $$;
+SELECT model, what, count(*), bool_and((plain_diverse(model, u, 6, 0.4, c, e)
+	= (SELECT array_agg(item::int) FROM mf_topk(u, 6, model, live => true, diversity => 0.4, candidates => c, exclude => e))) IS TRUE) AS same
+FROM (VALUES ('films'), ('clicks')) m (model), (VALUES (7), (8), (33)) x (u),
+	(VALUES ('all', NULL::int[], NULL::int[]), ('candidates', ARRAY(SELECT generate_series(1, 200, 3)), NULL),
+		('exclude', NULL, ARRAY(SELECT generate_series(1, 200, 4))),
+		('both', ARRAY(SELECT generate_series(1, 150, 2)), ARRAY(SELECT generate_series(1, 60)))) o (what, c, e)
+GROUP BY 1, 2 ORDER BY 1, 2;
+
 -- mf_explain: contributions are what each item's target alone would score
 CREATE FUNCTION plain_explain(name text, u int, target int) RETURNS TABLE (item int, contribution float8) LANGUAGE plpgsql AS $$
 BEGIN

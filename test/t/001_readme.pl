@@ -129,5 +129,14 @@ is( $node->safe_psql('shop', 'SELECT count(DISTINCT customer_id), count(*) = 10 
 is( $node->safe_psql('shop', 'SELECT count(*) FROM mail JOIN purchases USING (customer_id, product_id)'),
 	0, 'none of them bought before');
 
+# What the page grants is enough for every page of the shop, and for no more.
+is( $node->safe_psql('shop', q{SET ROLE storefront;
+		SELECT (SELECT count(*) FROM mf_similar_items(18, 5)), (SELECT count(*) FROM mf_topk(42, 10, diversity => 0.3)),
+			(SELECT count(*) FROM mf_topk(2002, 5)), (SELECT count(*) FROM mf_topk(42, 5, live => true)),
+			(SELECT count(*) FROM mf_topk_for(ARRAY[18, 48, 75], k => 5)),
+			(SELECT count(*) FROM mf_topk(42, 1) t, mf_explain(42, t.item, 3) e JOIN products p ON p.product_id = e.item),
+			has_table_privilege('orders', 'SELECT') OR has_table_privilege('order_lines', 'SELECT')}),
+	'5|10|0|5|5|3|f', 'the storefront serves its pages without a right to the orders');
+
 $node->stop;
 done_testing();

@@ -240,8 +240,9 @@ check_clean('calls of all kinds');
 # Starts to rank for everyone; returns once `workers` workers help.
 sub rank_in_background
 {
-	my ($workers, $arguments) = @_;
+	my ($workers, $arguments, $settings) = @_;
 	my $session = session_start($node, 'ranker', qq{
+		@{[ $settings // '' ]};
 		SET max_parallel_maintenance_workers = $workers;
 		SELECT count(*) FROM mf_topk_all($arguments)});
 
@@ -261,6 +262,25 @@ foreach my $workers (0, 2)
 		't', "cancelling it with $workers workers");
 	like(session_end($session), qr/ERROR:  canceling statement due to user request/, 'is answered');
 	check_clean("cancelled with $workers workers");
+}
+
+# Shared memory holds the items (10 MB) and a dictionary of ids (6 MB), and of the
+# users a chunk that maintenance_work_mem has room for: all 60,000 take 27 MB.
+foreach my $memory (1, 256)
+{
+	my $session = rank_in_background(2, "10, 'zeros'", "SET maintenance_work_mem = '${memory}MB'");
+	my $bytes = 0;
+
+	$bytes += -s $_ // 0 foreach glob($node->data_dir . '/pg_dynshmem/*');
+	note("$bytes bytes of shared memory");
+	cmp_ok($bytes, '>', 30000 * 64 * 4, "maintenance_work_mem = ${memory}MB: the items are in shared memory");
+	$memory == 1
+	  ? cmp_ok($bytes, '<', 22e6, 'and a small chunk of users')
+	  : cmp_ok($bytes, '>', 30e6, 'and all users');
+	$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+			WHERE application_name = 'ranker' AND backend_type = 'client backend'});
+	session_end($session);
+	check_clean("with ${memory}MB");
 }
 
 {
