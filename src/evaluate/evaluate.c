@@ -232,6 +232,7 @@ Evaluate(Model *model, const EvaluateArgs *args, ServeRows *rows)
 	}
 	judging_run(&evidence, &args->options, workers, judgements, n, &counts);
 
+	ratings_report_skipped(get_rel_name(args->test.relid), evidence.test->skipped);
 	ReportInTraining(args, &counts);
 	for (int j = 0; j < n; j++)
 	{

@@ -336,12 +336,16 @@ RunQuery(RatingReceiver *receiver)
 static void
 ReportNoRatings(const RatingReceiver *receiver)
 {
+	const RatingSource *source = receiver->source;
+
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("no ratings in \"%s\"", source_name(receiver->source)),
+			 errmsg("no ratings in \"%s\"", source_name(source)),
 			 receiver->skipped == 0 ? 0 :
 			 errdetail("Rows skipped for a NULL user, item or rating: %llu.",
-					   (unsigned long long) receiver->skipped)));
+					   (unsigned long long) receiver->skipped),
+			 !source->has_min_rating && source->since == NULL ? 0 :
+			 errhint("Rows below min_rating and rows before since do not count.")));
 }
 
 /*
