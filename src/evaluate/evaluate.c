@@ -140,6 +140,12 @@ ReadArguments(FunctionCallInfo fcinfo, const ModelRecord *record, EvaluateArgs *
 	options->exclude_train = FlagArgument(fcinfo, ARG_EXCLUDE_TRAIN, "exclude_train");
 	args->baselines = FlagArgument(fcinfo, ARG_BASELINES, "baselines");
 	ReadTest(fcinfo, record, &args->test);
+	if (options->has_relevant && args->test.rating_col == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("relevant needs a rating column"),
+				 errdetail("The model was trained without one, so every pair counts 1."),
+				 errhint("Name the column of the test that relevant is the least value of: rating_col => 'rating'.")));
 	ReadTrain(fcinfo, record, &args->test, &args->train);
 }
 

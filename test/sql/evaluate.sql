@@ -230,6 +230,14 @@ FROM (SELECT DISTINCT user_id FROM exam WHERE rating >= 4) e, mf_topk(e.user_id,
 
 SELECT users > 0 AS users FROM mf_train('learn', model => 'seen', rating_col => NULL, feedback => 'implicit', factors => 4, verbose => false);
 SELECT method, rmse, mae, ndcg > 0 AS ndcg, auc > 0.4 AS auc, users > 0 AS users FROM mf_evaluate('seen', 'exam', baselines => true);
+-- what is relevant is of the test alone
+SELECT * FROM mf_evaluate('seen', 'exam', relevant => 4);
+SELECT relevant_pairs = (SELECT count(*) FROM exam JOIN seen_users USING (user_id) JOIN seen_items USING (item_id) WHERE rating >= 4) AS relevant
+FROM mf_evaluate('seen', 'exam', rating_col => 'rating', relevant => 4);
+CREATE VIEW middling AS SELECT *, (rating BETWEEN 3 AND 4)::int AS wanted FROM exam;
+SELECT relevant_pairs = (SELECT count(*) FROM exam JOIN m_users USING (user_id) JOIN m_items USING (item_id) WHERE rating BETWEEN 3 AND 4) AS relevant
+FROM mf_evaluate('m', 'middling', rating_col => 'wanted', relevant => 1);
+DROP VIEW middling;
 
 -- any number of workers gives the same to the bit
 CREATE TABLE many AS
