@@ -141,6 +141,12 @@ ReadArguments(FunctionCallInfo fcinfo, const ModelRecord *record, EvaluateArgs *
 	options->exclude_train = FlagArgument(fcinfo, ARG_EXCLUDE_TRAIN, "exclude_train");
 	args->baselines = FlagArgument(fcinfo, ARG_BASELINES, "baselines");
 	ReadTest(fcinfo, record, &args->test);
+	if (options->has_relevant && args->test.rating_col == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("relevant needs a rating column"),
+				 errdetail("The model was trained without one, so every pair counts 1."),
+				 errhint("Name the column of the test that relevant is the least value of: rating_col => 'rating'.")));
 	ReadTrain(fcinfo, record, &args->test, &args->train);
 }
 
@@ -233,6 +239,7 @@ Evaluate(Model *model, const EvaluateArgs *args, ServeRows *rows)
 	}
 	judging_run(&evidence, &args->options, workers, judgements, n, &counts);
 
+	ratings_report_skipped(get_rel_name(args->test.relid), evidence.test->skipped);
 	ReportInTraining(args, &counts);
 	for (int j = 0; j < n; j++)
 	{

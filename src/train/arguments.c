@@ -205,12 +205,13 @@ arg_range(FunctionCallInfo fcinfo, TrainArg arg, double *low, double *high)
 }
 
 void
-arg_refuse(FunctionCallInfo fcinfo, TrainArg arg, const char *what)
+arg_refuse(FunctionCallInfo fcinfo, TrainArg arg, const char *what, const char *remedy)
 {
 	if (!PG_ARGISNULL(arg))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s does not apply to %s", names[arg], what)));
+				 errmsg("%s does not apply to %s", names[arg], what),
+				 remedy == NULL ? 0 : errhint("Use %s.", remedy)));
 }
 
 char *

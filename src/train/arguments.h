@@ -44,8 +44,12 @@ extern char *arg_text(FunctionCallInfo fcinfo, TrainArg arg);
 /* The two ends of a range of numbers. */
 extern void arg_range(FunctionCallInfo fcinfo, TrainArg arg, double *low, double *high);
 
-/* "<name> does not apply to <what>", if the argument is given. */
-extern void arg_refuse(FunctionCallInfo fcinfo, TrainArg arg, const char *what);
+/*
+ * "<name> does not apply to <what>", if the argument is given; with a hint to use
+ * the remedy, NULL for none.
+ */
+extern void arg_refuse(FunctionCallInfo fcinfo, TrainArg arg, const char *what,
+					   const char *remedy);
 
 /*
  * The options that were given, as the text of a JSON object whose keys are

@@ -97,8 +97,8 @@ ReadExplicit(FunctionCallInfo fcinfo, TrainOptions *options)
 {
 	AlsSpec    *spec = &options->spec;
 
-	arg_refuse(fcinfo, ARG_ALPHA, "explicit feedback");
-	arg_refuse(fcinfo, ARG_UNOBSERVED_WEIGHT, "explicit feedback");
+	arg_refuse(fcinfo, ARG_ALPHA, "explicit feedback", NULL);
+	arg_refuse(fcinfo, ARG_UNOBSERVED_WEIGHT, "explicit feedback", "gravity");
 	spec->biased = arg_bool(fcinfo, ARG_BIAS, true);
 	spec->alpha = 1;
 	options->center = arg_bool(fcinfo, ARG_CENTER, true);
@@ -110,11 +110,11 @@ ReadImplicit(FunctionCallInfo fcinfo, TrainOptions *options)
 {
 	AlsSpec    *spec = &options->spec;
 
-	arg_refuse(fcinfo, ARG_CENTER, "implicit feedback");
+	arg_refuse(fcinfo, ARG_CENTER, "implicit feedback", NULL);
 	spec->implicit = true;
 	spec->biased = arg_bool(fcinfo, ARG_BIAS, false);
 	if (spec->biased && options->sgd.loss.kind == LOSS_SQUARED)
-		arg_refuse(fcinfo, ARG_BIAS, "implicit feedback with loss \"squared\"");
+		arg_refuse(fcinfo, ARG_BIAS, "implicit feedback with loss \"squared\"", NULL);
 	spec->factors = arg_int(fcinfo, ARG_FACTORS, IMPLICIT_FACTORS, 1, ALS_MAX_FACTORS);
 	spec->alpha = arg_real(fcinfo, ARG_ALPHA, 1, 0, MAX_WEIGHT);
 }
@@ -164,9 +164,10 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 		ReadImplicit(fcinfo, options);
 	else
 		ReadExplicit(fcinfo, options);
-	if (!options->spec.biased)
-		arg_refuse(fcinfo, ARG_BIAS_REGULARIZATION,
-				   source->implicit ? "implicit feedback" : "a model without biases");
+	if (source->implicit && options->sgd.loss.kind == LOSS_SQUARED)
+		arg_refuse(fcinfo, ARG_BIAS_REGULARIZATION, "implicit feedback", NULL);
+	else if (!options->spec.biased)
+		arg_refuse(fcinfo, ARG_BIAS_REGULARIZATION, "a model without biases", "bias => true");
 	ReadAllPairs(fcinfo, options);
 	if (options->solver == SOLVER_ALS)
 		ReadAls(fcinfo, options);

@@ -82,9 +82,9 @@ options_read_kind(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *o
 				 errdetail("It compares items that a user chose with items that the user did not choose.")));
 	if (loss->kind != LOSS_SQUARED)
 		arg_refuse(fcinfo, ARG_RATING_RANGE,
-				   loss->kind == LOSS_BPR ? "loss \"bpr\"" : "loss \"logistic\"");
+				   loss->kind == LOSS_BPR ? "loss \"bpr\"" : "loss \"logistic\"", NULL);
 	if (source->implicit)
-		arg_refuse(fcinfo, ARG_RATING_RANGE, "implicit feedback");
+		arg_refuse(fcinfo, ARG_RATING_RANGE, "implicit feedback", NULL);
 	if (range)
 	{
 		loss->linked = true;
@@ -107,24 +107,25 @@ options_read_kind(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *o
 
 /* An option's value where it means nothing. */
 static void
-RefuseNegatives(FunctionCallInfo fcinfo, const char *what)
+RefuseNegatives(FunctionCallInfo fcinfo, const char *what, const char *remedy)
 {
-	arg_refuse(fcinfo, ARG_NEGATIVES, what);
-	arg_refuse(fcinfo, ARG_NEGATIVE_SAMPLING, what);
-	arg_refuse(fcinfo, ARG_OBSERVED_NEGATIVES, what);
+	arg_refuse(fcinfo, ARG_NEGATIVES, what, remedy);
+	arg_refuse(fcinfo, ARG_NEGATIVE_SAMPLING, what, remedy);
+	arg_refuse(fcinfo, ARG_OBSERVED_NEGATIVES, what, remedy);
 }
 
 static void
 RefuseSgd(FunctionCallInfo fcinfo)
 {
 	const char *what = "solver \"als\"";
+	const char *remedy = "solver => 'sgd'";
 
-	arg_refuse(fcinfo, ARG_OPTIMIZER, what);
-	arg_refuse(fcinfo, ARG_LEARNING_RATE, what);
-	arg_refuse(fcinfo, ARG_BATCH_SIZE, what);
-	arg_refuse(fcinfo, ARG_WEIGHT_DECAY, what);
-	arg_refuse(fcinfo, ARG_SCHEDULE, what);
-	RefuseNegatives(fcinfo, what);
+	arg_refuse(fcinfo, ARG_OPTIMIZER, what, remedy);
+	arg_refuse(fcinfo, ARG_LEARNING_RATE, what, remedy);
+	arg_refuse(fcinfo, ARG_BATCH_SIZE, what, remedy);
+	arg_refuse(fcinfo, ARG_WEIGHT_DECAY, what, remedy);
+	arg_refuse(fcinfo, ARG_SCHEDULE, what, remedy);
+	RefuseNegatives(fcinfo, what, remedy);
 }
 
 static void
@@ -135,7 +136,7 @@ ReadNegatives(FunctionCallInfo fcinfo, TrainOptions *options)
 
 	if (sgd->loss.kind == LOSS_SQUARED && !options->spec.implicit)
 	{
-		RefuseNegatives(fcinfo, "explicit feedback with loss \"squared\"");
+		RefuseNegatives(fcinfo, "explicit feedback with loss \"squared\"", NULL);
 		return;
 	}
 	sgd->negative_kind = arg_choice(fcinfo, ARG_NEGATIVE_SAMPLING, NEGATIVES_UNIFORM, samplings);
@@ -156,8 +157,8 @@ ReadNegatives(FunctionCallInfo fcinfo, TrainOptions *options)
 							 sgd->loss.kind == LOSS_BPR ? 1 : 0, SGD_MAX_NEGATIVES);
 	if (sgd->negatives == 0)
 	{
-		arg_refuse(fcinfo, ARG_NEGATIVE_SAMPLING, "a training without negatives");
-		arg_refuse(fcinfo, ARG_OBSERVED_NEGATIVES, "a training without negatives");
+		arg_refuse(fcinfo, ARG_NEGATIVE_SAMPLING, "a training without negatives", NULL);
+		arg_refuse(fcinfo, ARG_OBSERVED_NEGATIVES, "a training without negatives", NULL);
 	}
 }
 
@@ -267,13 +268,13 @@ options_read_selection(FunctionCallInfo fcinfo, RatingSource *source,
 
 	options->patience = arg_int(fcinfo, ARG_PATIENCE, 0, 1, MAX_EPOCHS);
 	if (source->holdout == HOLDOUT_NONE)
-		arg_refuse(fcinfo, ARG_PATIENCE, "a training without holdout");
+		arg_refuse(fcinfo, ARG_PATIENCE, "a training without holdout", "holdout => 0.1");
 
 	source->min_ratings[MF_USERS] = arg_int(fcinfo, ARG_MIN_USER_RATINGS, 0, 1, PG_INT32_MAX);
 	source->min_ratings[MF_ITEMS] = arg_int(fcinfo, ARG_MIN_ITEM_RATINGS, 0, 1, PG_INT32_MAX);
 	source->has_min_rating = arg_given(fcinfo, ARG_MIN_RATING);
 	if (source->has_min_rating && source->rating_col == NULL)
-		arg_refuse(fcinfo, ARG_MIN_RATING, "ratings without a rating_col");
+		arg_refuse(fcinfo, ARG_MIN_RATING, "ratings without a rating_col", NULL);
 	source->min_rating = arg_real(fcinfo, ARG_MIN_RATING, 0, -MAX_REGULARIZATION,
 								  MAX_REGULARIZATION);
 }

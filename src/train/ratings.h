@@ -159,6 +159,9 @@ extern void ratings_check(const RatingSource *source, ModelKey key[2]);
 extern RatingSet *ratings_read(const RatingSource *source, bool want_shared,
 							   SharedFileSet *fileset);
 
+/* A NOTICE of the rows of a table that were left out for a NULL, if there are any. */
+extern void ratings_report_skipped(const char *name, uint64 skipped);
+
 /*
  * One side of all ratings as read: its ids without their `ratings` and
  * `rating_sum`, and by their places in order the rows of each id, what its rows'

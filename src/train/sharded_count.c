@@ -181,12 +181,7 @@ CountSkipped(Sharded *sharded)
 		appendStringInfo(&sql, " OR %s IS NULL", quote_identifier(source->rating_col));
 	sharded_query_numbers(sql.data, 1, &skipped);
 	sharded->ratings.skipped = skipped;
-	if (skipped > 0)
-		ereport(NOTICE,
-				(errmsg_plural("skipped %llu row of \"%s\" with a null",
-							   "skipped %llu rows of \"%s\" with a null",
-							   skipped, (unsigned long long) skipped,
-							   get_rel_name(source->relid))));
+	ratings_report_skipped(get_rel_name(source->relid), skipped);
 }
 
 void

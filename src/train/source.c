@@ -224,6 +224,16 @@ source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 }
 
 void
+ratings_report_skipped(const char *name, uint64 skipped)
+{
+	if (skipped > 0)
+		ereport(NOTICE,
+				(errmsg_plural("skipped %llu row of \"%s\" with a null",
+							   "skipped %llu rows of \"%s\" with a null",
+							   skipped, (unsigned long long) skipped, name)));
+}
+
+void
 ratings_check(const RatingSource *source, ModelKey key[2])
 {
 	Oid			rating_type;

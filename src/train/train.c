@@ -128,18 +128,6 @@ ReportUnusedRatings(const RatingSource *source, const TrainOptions *options)
 }
 
 static void
-ReportSkipped(const RatingSource *source, const RatingSet *ratings)
-{
-	if (ratings->skipped > 0)
-		ereport(NOTICE,
-				(errmsg_plural("skipped %llu row of \"%s\" with a null",
-							   "skipped %llu rows of \"%s\" with a null",
-							   ratings->skipped,
-							   (unsigned long long) ratings->skipped,
-							   get_rel_name(source->relid))));
-}
-
-static void
 ReportHeldOut(const RatingSet *ratings)
 {
 	if (ratings->nheld > 0)
@@ -376,7 +364,7 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 
 	progress_report("reading ratings");
 	ratings = ratings_read(source, workers > 0, fileset);
-	ReportSkipped(source, ratings);
+	ratings_report_skipped(get_rel_name(source->relid), ratings->skipped);
 	if (options->verbose)
 		ReportHeldOut(ratings);
 	options_resolve(options, ratings);

@@ -90,6 +90,27 @@ SET client_min_messages = warning;
 SELECT shown(precision) AS precision, shown(recall) AS recall, coverage, users FROM mf_evaluate('hand', 'testing', k => 100, relevant => 4);
 SELECT ndcg, auc, coverage, users, relevant_pairs, shown(rmse) AS rmse FROM mf_evaluate('hand', 'testing', relevant => 6);
 
+-- rows with a NULL are left out, and told; a pair that comes twice counts once; one
+-- of nobody and nothing known is predicted by the mean, and ranked for no one
+CREATE TABLE testing_nulls AS
+SELECT * FROM testing UNION ALL VALUES (NULL, 3, 5), (1, NULL, 5), (2, 4, NULL), (1, 3, 5);
+SET client_min_messages = notice;
+SELECT users, pairs, relevant_pairs, in_training, shown(rmse) AS rmse, shown(ndcg) AS ndcg FROM mf_evaluate('hand', 'testing_nulls', k => 2, relevant => 4);
+SET client_min_messages = warning;
+CREATE TABLE strangers AS SELECT 77 AS user_id, 88 AS item_id, 5::real AS rating;
+SELECT method, rmse = 2, mae = 2, ndcg, auc, coverage, diversity, novelty, users, pairs, relevant_pairs, unknown_users, unknown_items, unknown_pairs
+FROM mf_evaluate('hand', 'strangers', baselines => true);
+
+-- both baselines by hand. Popular: each item has one user, so the ties go by item:
+-- user 1 is shown 2, 3, user 2 1, 3, user 3 1, 2. The biases: each has its row's
+-- only residual from 3, or of user 3's four (3, 3, 5, 1), and lambda_b is 4:
+-- b_1 and b_item1 share 1: 1/6 each; b_2 and b_item2 share -1: -1/6; user 3's sum
+-- is 0, items 5 and 6 have 2/5 and -2/5. So user 1 is shown 5, 3, user 2 5, 1, user
+-- 3 1, 2. AUC: 5.5/6, 1, 1. Errors, in 30ths: -55 -13 23 -53 60 -25 -25 5.
+SELECT method, shown(precision) AS precision, shown(recall) AS recall, shown(ndcg) AS ndcg, shown(map) AS map, shown(mrr) AS mrr,
+	   shown(hit_rate) AS hit_rate, shown(coverage) AS coverage, shown(auc) AS auc, shown(rmse) AS rmse, shown(mae) AS mae
+FROM mf_evaluate('hand', 'testing', k => 2, relevant => 4, baselines => true) WHERE method <> 'model';
+
 -- ids of other types, columns of other names, a part of training given as train
 CREATE TABLE testing_text AS SELECT user_id::text AS who, item_id::bigint AS what, rating::numeric AS stars FROM testing;
 SELECT a = b AS same
@@ -209,6 +230,14 @@ FROM (SELECT DISTINCT user_id FROM exam WHERE rating >= 4) e, mf_topk(e.user_id,
 
 SELECT users > 0 AS users FROM mf_train('learn', model => 'seen', rating_col => NULL, feedback => 'implicit', factors => 4, verbose => false);
 SELECT method, rmse, mae, ndcg > 0 AS ndcg, auc > 0.4 AS auc, users > 0 AS users FROM mf_evaluate('seen', 'exam', baselines => true);
+-- what is relevant is of the test alone
+SELECT * FROM mf_evaluate('seen', 'exam', relevant => 4);
+SELECT relevant_pairs = (SELECT count(*) FROM exam JOIN seen_users USING (user_id) JOIN seen_items USING (item_id) WHERE rating >= 4) AS relevant
+FROM mf_evaluate('seen', 'exam', rating_col => 'rating', relevant => 4);
+CREATE VIEW middling AS SELECT *, (rating BETWEEN 3 AND 4)::int AS wanted FROM exam;
+SELECT relevant_pairs = (SELECT count(*) FROM exam JOIN m_users USING (user_id) JOIN m_items USING (item_id) WHERE rating BETWEEN 3 AND 4) AS relevant
+FROM mf_evaluate('m', 'middling', rating_col => 'wanted', relevant => 1);
+DROP VIEW middling;
 
 -- any number of workers gives the same to the bit
 CREATE TABLE many AS
