@@ -167,15 +167,15 @@ COMMENT ON COLUMN mf_models.unobserved_weight IS
 COMMENT ON COLUMN mf_models.seed IS
 	'seed of the first vectors';
 COMMENT ON COLUMN mf_models.gramian_users IS
-	'sum of the outer products of the users'' vectors, factors by factors; NULL: none kept';
+	'sum of the outer products of the users'' vectors, factors by factors, row after row; NULL: none kept';
 COMMENT ON COLUMN mf_models.gramian_items IS
-	'sum of the outer products of the items'' vectors, factors by factors; NULL: none kept';
+	'sum of the outer products of the items'' vectors, factors by factors, row after row; NULL: none kept';
 COMMENT ON COLUMN mf_models.loss IS
 	'the objective at the end';
 COMMENT ON COLUMN mf_models.error IS
-	'the training error at the end';
+	'the training error at the end: the root of the weighted mean squared error, of explicit feedback in units of the ratings; of other losses their mean';
 COMMENT ON COLUMN mf_models.seconds IS
-	'how long training took';
+	'how long training took, in seconds';
 COMMENT ON COLUMN mf_models.trained_at IS
 	'when the last training stored the model';
 COMMENT ON COLUMN mf_models.trained_by IS
@@ -218,7 +218,7 @@ COMMENT ON COLUMN mf_history.model IS
 COMMENT ON COLUMN mf_history.iteration IS
 	'which iteration, from 1';
 COMMENT ON COLUMN mf_history.error IS
-	'training error after it';
+	'training error after it, as in mf_models';
 COMMENT ON COLUMN mf_history.loss IS
 	'objective after it';
 COMMENT ON COLUMN mf_history.seconds IS
@@ -312,7 +312,7 @@ COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, in
 	bigint, boolean, boolean, text, text, text, double precision, integer, double precision, text,
 	integer, text, boolean, double precision, numrange, boolean, boolean, double precision, "any",
 	name, integer, integer, integer, double precision, "any") IS
-	'trains a model from a table of ratings, by alternating least squares or stochastic gradient descent, and stores it';
+	'trains a model from a table of ratings, by alternating least squares (explicit feedback; implicit as Hu, Koren and Volinsky 2008) or stochastic gradient descent, and stores it; an error leaves the old model as it was';
 
 -- ---------------------------------------------------------------------------
 -- Training in SQL: half an iteration as an aggregate
@@ -435,7 +435,7 @@ CREATE AGGREGATE mf_solve(factors real[], bias real, rating double precision, op
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) IS
-	'the bias and, after it, the vector that explain the ratings best, given the other side''s biases and vectors';
+	'the bias and, after it, the vector that minimise sum (rating - prediction)^2 plus the penalties, given the other side''s biases and vectors; NULL without rows';
 
 CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) (
 	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
@@ -443,7 +443,7 @@ CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_op
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) IS
-	'the vector that explains the ratings best, given the other side''s vectors';
+	'the vector that minimises the weighted squared error plus the penalty, given the other side''s vectors; NULL without rows';
 
 CREATE AGGREGATE mf_solve(factors real[], rating double precision) (
 	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
@@ -459,7 +459,7 @@ CREATE AGGREGATE mf_solve_error(factors real[], bias real, rating double precisi
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) IS
-	'the weighted squared error that the solution of mf_solve() leaves';
+	'the weighted squared error, without penalties, that the solution of mf_solve() leaves';
 
 CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) (
 	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
@@ -467,7 +467,7 @@ CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) IS
-	'the weighted squared error that the solution of mf_solve() leaves';
+	'the weighted squared error, without penalties, that the solution of mf_solve() leaves';
 
 CREATE AGGREGATE mf_solve_error(factors real[], rating double precision) (
 	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
@@ -483,7 +483,7 @@ CREATE AGGREGATE mf_gramian(factors real[]) (
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_gramian(factors real[]) IS
-	'the sum of the vectors'' outer products, row after row';
+	'the sum of the vectors'' outer products: d x d elements, row after row';
 
 CREATE FUNCTION mf_train_sharded(
 	by_user regclass,
@@ -618,55 +618,55 @@ CREATE FUNCTION mf_predict(user_id bigint, item_id bigint, model text DEFAULT NU
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(bigint, bigint, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id bigint, item_id uuid, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(bigint, uuid, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id bigint, item_id text, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(bigint, text, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id uuid, item_id bigint, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(uuid, bigint, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id uuid, item_id uuid, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(uuid, uuid, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id uuid, item_id text, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(uuid, text, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id text, item_id bigint, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(text, bigint, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id text, item_id uuid, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(text, uuid, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 CREATE FUNCTION mf_predict(user_id text, item_id text, model text DEFAULT NULL)
 	RETURNS double precision
 	AS 'MODULE_PATHNAME', 'mf_predict' LANGUAGE C STABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION mf_predict(text, text, text) IS
-	'the rating that the user would give the item; NULL where the model does not know one of them';
+	'the rating that the user would give the item: mean + biases + inner product, within the range of the training ratings; NULL where the model does not know one of them';
 
 -- The witness forms take ids of any type. item_type is a NULL of the type wanted.
 CREATE FUNCTION mf_predict(user_id anyelement, item_id anycompatible, item_type anycompatible,
@@ -682,7 +682,7 @@ CREATE FUNCTION mf_topk(user_id bigint, k integer DEFAULT 10, model text DEFAULT
 	RETURNS TABLE (item bigint, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(bigint, integer, text, boolean, bigint[], bigint[], boolean, double precision) IS
-	'the k items that the user would rate highest, without those rated already';
+	'the k items that the user would rate highest, best first, without those rated already; score as mf_predict has it; an error where the ratings may not be read';
 
 CREATE FUNCTION mf_topk(user_id uuid, k integer DEFAULT 10, model text DEFAULT NULL,
 	exclude_seen boolean DEFAULT true, candidates uuid[] DEFAULT NULL, exclude uuid[] DEFAULT NULL,
@@ -690,7 +690,7 @@ CREATE FUNCTION mf_topk(user_id uuid, k integer DEFAULT 10, model text DEFAULT N
 	RETURNS TABLE (item uuid, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(uuid, integer, text, boolean, uuid[], uuid[], boolean, double precision) IS
-	'the k items that the user would rate highest, without those rated already';
+	'the k items that the user would rate highest, best first, without those rated already; score as mf_predict has it; an error where the ratings may not be read';
 
 CREATE FUNCTION mf_topk(user_id text, k integer DEFAULT 10, model text DEFAULT NULL,
 	exclude_seen boolean DEFAULT true, candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
@@ -698,7 +698,7 @@ CREATE FUNCTION mf_topk(user_id text, k integer DEFAULT 10, model text DEFAULT N
 	RETURNS TABLE (item text, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(text, integer, text, boolean, text[], text[], boolean, double precision) IS
-	'the k items that the user would rate highest, without those rated already';
+	'the k items that the user would rate highest, best first, without those rated already; score as mf_predict has it; an error where the ratings may not be read';
 
 -- An array of a polymorphic type cannot be left out of a call, so that there is
 -- one form without arrays and one with both.
@@ -729,7 +729,7 @@ CREATE FUNCTION mf_topk_for(items bigint[], ratings double precision[] DEFAULT N
 	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk_for(bigint[], double precision[], integer, text, boolean, bigint[], bigint[],
 	double precision) IS
-	'the k items that someone with these items would rate highest, without these';
+	'the k items that someone with these items would rate highest, best first, without these; ratings are as many as items';
 
 CREATE FUNCTION mf_topk_for(items uuid[], ratings double precision[] DEFAULT NULL,
 	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
@@ -739,7 +739,7 @@ CREATE FUNCTION mf_topk_for(items uuid[], ratings double precision[] DEFAULT NUL
 	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk_for(uuid[], double precision[], integer, text, boolean, uuid[], uuid[],
 	double precision) IS
-	'the k items that someone with these items would rate highest, without these';
+	'the k items that someone with these items would rate highest, best first, without these; ratings are as many as items';
 
 CREATE FUNCTION mf_topk_for(items text[], ratings double precision[] DEFAULT NULL,
 	k integer DEFAULT 10, model text DEFAULT NULL, exclude_seen boolean DEFAULT true,
@@ -749,7 +749,7 @@ CREATE FUNCTION mf_topk_for(items text[], ratings double precision[] DEFAULT NUL
 	AS 'MODULE_PATHNAME', 'mf_topk_for' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk_for(text[], double precision[], integer, text, boolean, text[], text[],
 	double precision) IS
-	'the k items that someone with these items would rate highest, without these';
+	'the k items that someone with these items would rate highest, best first, without these; ratings are as many as items';
 
 CREATE FUNCTION mf_explain(user_id bigint, item_id bigint, n integer DEFAULT 10,
 	model text DEFAULT NULL)
@@ -757,7 +757,7 @@ CREATE FUNCTION mf_explain(user_id bigint, item_id bigint, n integer DEFAULT 10,
 		base double precision, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION mf_explain(bigint, bigint, integer, text) IS
-	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+	'the user''s own items that speak most for the item, most first; all contributions and the base add up to the score';
 
 CREATE FUNCTION mf_explain(user_id uuid, item_id uuid, n integer DEFAULT 10,
 	model text DEFAULT NULL)
@@ -765,7 +765,7 @@ CREATE FUNCTION mf_explain(user_id uuid, item_id uuid, n integer DEFAULT 10,
 		base double precision, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION mf_explain(uuid, uuid, integer, text) IS
-	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+	'the user''s own items that speak most for the item, most first; all contributions and the base add up to the score';
 
 CREATE FUNCTION mf_explain(user_id text, item_id text, n integer DEFAULT 10,
 	model text DEFAULT NULL)
@@ -773,7 +773,7 @@ CREATE FUNCTION mf_explain(user_id text, item_id text, n integer DEFAULT 10,
 		base double precision, score double precision)
 	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION mf_explain(text, text, integer, text) IS
-	'the user''s own items that speak most for the item; all contributions and the base add up to the score';
+	'the user''s own items that speak most for the item, most first; all contributions and the base add up to the score';
 
 CREATE FUNCTION mf_explain(user_id anyelement, item_id anycompatible, n integer,
 	item_type anycompatible, model text DEFAULT NULL)
@@ -802,7 +802,7 @@ CREATE AGGREGATE mf_fold_in(item bigint, rating double precision) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_fold_in(bigint, double precision) IS
-	'the vector of a user with these ratings, as mf_train would find it';
+	'the bias and the vector (as many elements as the model has factors) of a user with these ratings, as mf_train would find them; NULL where no item is known';
 
 CREATE FUNCTION mf_fold_in_add(state internal, item bigint, rating double precision, model text)
 	RETURNS internal
@@ -814,7 +814,7 @@ CREATE AGGREGATE mf_fold_in(item bigint, rating double precision, model text) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_fold_in(bigint, double precision, text) IS
-	'the vector of a user with these ratings, as mf_train would find it';
+	'the bias and the vector (as many elements as the model has factors) of a user with these ratings, as mf_train would find them; NULL where no item is known';
 
 CREATE FUNCTION mf_fold_in_add(state internal, item uuid, rating double precision)
 	RETURNS internal
@@ -826,7 +826,7 @@ CREATE AGGREGATE mf_fold_in(item uuid, rating double precision) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_fold_in(uuid, double precision) IS
-	'the vector of a user with these ratings, as mf_train would find it';
+	'the bias and the vector (as many elements as the model has factors) of a user with these ratings, as mf_train would find them; NULL where no item is known';
 
 CREATE FUNCTION mf_fold_in_add(state internal, item uuid, rating double precision, model text)
 	RETURNS internal
@@ -838,7 +838,7 @@ CREATE AGGREGATE mf_fold_in(item uuid, rating double precision, model text) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_fold_in(uuid, double precision, text) IS
-	'the vector of a user with these ratings, as mf_train would find it';
+	'the bias and the vector (as many elements as the model has factors) of a user with these ratings, as mf_train would find them; NULL where no item is known';
 
 CREATE FUNCTION mf_fold_in_add(state internal, item text, rating double precision)
 	RETURNS internal
@@ -850,7 +850,7 @@ CREATE AGGREGATE mf_fold_in(item text, rating double precision) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_fold_in(text, double precision) IS
-	'the vector of a user with these ratings, as mf_train would find it';
+	'the bias and the vector (as many elements as the model has factors) of a user with these ratings, as mf_train would find them; NULL where no item is known';
 
 CREATE FUNCTION mf_fold_in_add(state internal, item text, rating double precision, model text)
 	RETURNS internal
@@ -862,25 +862,25 @@ CREATE AGGREGATE mf_fold_in(item text, rating double precision, model text) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_fold_in(text, double precision, text) IS
-	'the vector of a user with these ratings, as mf_train would find it';
+	'the bias and the vector (as many elements as the model has factors) of a user with these ratings, as mf_train would find them; NULL where no item is known';
 
 CREATE FUNCTION mf_similar_items(item_id bigint, k integer DEFAULT 10, model text DEFAULT NULL)
 	RETURNS TABLE (item bigint, similarity double precision)
 	AS 'MODULE_PATHNAME', 'mf_similar_items' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_items(bigint, integer, text) IS
-	'the k items most similar to the item, by the cosine of their factors, without itself';
+	'the k items most similar to the item, nearest first, by the cosine of their factors (-1 to 1), without itself';
 
 CREATE FUNCTION mf_similar_items(item_id uuid, k integer DEFAULT 10, model text DEFAULT NULL)
 	RETURNS TABLE (item uuid, similarity double precision)
 	AS 'MODULE_PATHNAME', 'mf_similar_items' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_items(uuid, integer, text) IS
-	'the k items most similar to the item, by the cosine of their factors, without itself';
+	'the k items most similar to the item, nearest first, by the cosine of their factors (-1 to 1), without itself';
 
 CREATE FUNCTION mf_similar_items(item_id text, k integer DEFAULT 10, model text DEFAULT NULL)
 	RETURNS TABLE (item text, similarity double precision)
 	AS 'MODULE_PATHNAME', 'mf_similar_items' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_items(text, integer, text) IS
-	'the k items most similar to the item, by the cosine of their factors, without itself';
+	'the k items most similar to the item, nearest first, by the cosine of their factors (-1 to 1), without itself';
 
 CREATE FUNCTION mf_similar_items(item_id anycompatible, k integer, item_type anycompatible,
 	model text DEFAULT NULL)
@@ -893,19 +893,19 @@ CREATE FUNCTION mf_similar_users(to_user bigint, k integer DEFAULT 10, model tex
 	RETURNS TABLE (user_id bigint, similarity double precision)
 	AS 'MODULE_PATHNAME', 'mf_similar_users' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_users(bigint, integer, text) IS
-	'the k users most similar to the user, by the cosine of their factors, without itself';
+	'the k users most similar to the user, nearest first, by the cosine of their factors (-1 to 1), without itself';
 
 CREATE FUNCTION mf_similar_users(to_user uuid, k integer DEFAULT 10, model text DEFAULT NULL)
 	RETURNS TABLE (user_id uuid, similarity double precision)
 	AS 'MODULE_PATHNAME', 'mf_similar_users' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_users(uuid, integer, text) IS
-	'the k users most similar to the user, by the cosine of their factors, without itself';
+	'the k users most similar to the user, nearest first, by the cosine of their factors (-1 to 1), without itself';
 
 CREATE FUNCTION mf_similar_users(to_user text, k integer DEFAULT 10, model text DEFAULT NULL)
 	RETURNS TABLE (user_id text, similarity double precision)
 	AS 'MODULE_PATHNAME', 'mf_similar_users' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_similar_users(text, integer, text) IS
-	'the k users most similar to the user, by the cosine of their factors, without itself';
+	'the k users most similar to the user, nearest first, by the cosine of their factors (-1 to 1), without itself';
 
 CREATE FUNCTION mf_similar_users(to_user anycompatible, k integer, user_type anycompatible,
 	model text DEFAULT NULL)
@@ -923,7 +923,7 @@ CREATE FUNCTION mf_topk_all(k integer DEFAULT 10, model text DEFAULT NULL,
 	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
 	AS 'MODULE_PATHNAME', 'mf_topk_all' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION mf_topk_all(integer, text, boolean) IS
-	'what mf_topk gives for every user of the model, ranked from 1';
+	'what mf_topk gives for every user of the model, ranked from 1; k times users rows at most';
 
 CREATE FUNCTION mf_topk_all(users bigint[], k integer DEFAULT 10, model text DEFAULT NULL,
 	exclude_seen boolean DEFAULT true)
@@ -1009,7 +1009,7 @@ CREATE FUNCTION mf_map(model text DEFAULT NULL, side text DEFAULT 'items')
 	RETURNS TABLE (id bigint, x double precision, y double precision)
 	AS 'MODULE_PATHNAME', 'mf_map' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 1000;
 COMMENT ON FUNCTION mf_map(text, text) IS
-	'the vectors of a side, items or users, on their first two principal components';
+	'the vectors of a side, items or users, centred, on their first two principal components';
 
 CREATE FUNCTION mf_map(id_type anyelement, model text DEFAULT NULL, side text DEFAULT 'items')
 	RETURNS TABLE (id anyelement, x double precision, y double precision)

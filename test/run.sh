@@ -204,6 +204,11 @@ test_tap()
 	fi
 	heading "tap"
 	perl_dir=$(dirname -- "$("$PG_CONFIG" --pgxs)")/../../src/test
+	if [ ! -e "$perl_dir/perl/PostgreSQL/Test/Cluster.pm" ]; then
+		echo "No PostgreSQL::Test in $perl_dir/perl: PostgreSQL was built without --enable-tap-tests." >&2
+		note tap 0 1
+		return
+	fi
 	export TESTDIR=$PWD TESTDATADIR=$PWD/tmp_check TESTLOGDIR=$PWD/tmp_check/log \
 		PG_REGRESS=$perl_dir/regress/pg_regress
 	mkdir -p "$TESTLOGDIR"

@@ -90,14 +90,18 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
+# The private PostgreSQL, below a folder of its own: one installed in /home or /tmp
+# would come upon the sandbox's.
+root=$box/root
+
 # link_entries FOLDER [EXCEPT]: a folder in the sandbox with links to the entries.
 link_entries()
 {
 	local entry
 
-	mkdir -p -- "$box$1" || return
+	mkdir -p -- "$root$1" || return
 	for entry in "$1"/*; do
-		[ "${entry##*/}" = "${2:-}" ] || ln -s -- "$entry" "$box$entry" || return
+		[ "${entry##*/}" = "${2:-}" ] || ln -s -- "$entry" "$root$entry" || return
 	done
 }
 
@@ -110,19 +114,19 @@ make_private_postgres()
 		headers=$("$pg_config" --includedir-server) || return
 
 	# The programs may lie among those of the whole system.
-	mkdir -p -- "$box$bindir" "$box${headers%/*}" &&
+	mkdir -p -- "$root$bindir" "$root${headers%/*}" &&
 		find -L "$bindir" -maxdepth 1 -type f \( -name 'pg*' -o -name 'postgres' -o -name 'postmaster' \
 			-o -name psql -o -name initdb -o -name 'create*' -o -name 'drop*' -o -name '*db' \) \
-			-exec cp -L -- {} "$box$bindir/" \; &&
+			-exec cp -L -- {} "$root$bindir/" \; &&
 		link_entries "$sharedir" extension && link_entries "$sharedir/extension" &&
 		link_entries "$pkglibdir" bitcode &&
-		ln -s -- "$headers" "$box$headers" || return
+		ln -s -- "$headers" "$root$headers" || return
 
 	# An installed factor has no part in this.
-	rm -f -- "$box$sharedir/extension/factor.control" \
-		"$box$sharedir"/extension/factor--*.sql "$box$pkglibdir/factor.so"
-	private_pg_config=$box$bindir/pg_config
-	[ "$("$private_pg_config" --sharedir)" = "$box$sharedir" ]
+	rm -f -- "$root$sharedir/extension/factor.control" \
+		"$root$sharedir"/extension/factor--*.sql "$root$pkglibdir/factor.so"
+	private_pg_config=$root$bindir/pg_config
+	[ "$("$private_pg_config" --sharedir)" = "$root$sharedir" ]
 }
 
 make_private_postgres ||

@@ -435,6 +435,9 @@ SELECT pg_describe_object(classid, objid, 0) AS without_comment
 FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
 	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'factor')
 	AND obj_description(objid, classid::regclass::name) IS NULL
+	-- Row types of tables and array types have those of the others.
+	AND NOT (classid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+		WHERE t.oid = objid AND (t.typcategory = 'A' OR c.relkind = 'r')))
 UNION ALL
 SELECT pg_describe_object('pg_class'::regclass, attrelid, attnum)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
