@@ -32,6 +32,8 @@ my $questions = q{
 		WHERE a.amname = 'topk' ORDER BY relname;
 	SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.1))
 		FROM ratings r JOIN films_items i USING (item_id) GROUP BY 1 ORDER BY 1;
+	SELECT r.user_id, mf_solve(i.factors, r.rating), mf_solve_error(i.factors, r.rating)
+		FROM ratings r JOIN films_items i USING (item_id) GROUP BY 1 ORDER BY 1;
 	SELECT r.item_id, mf_solve(u.factors, r.rating, mf_implicit(1, 0.1, 0.5, 0.2, (SELECT count(*) FROM watched_users),
 			(SELECT mf_gramian(factors) FROM watched_users)))
 		FROM ratings r JOIN watched_users u USING (user_id) GROUP BY 1 ORDER BY 1;
