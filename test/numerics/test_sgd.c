@@ -245,6 +245,16 @@ train(Training *t, int epochs)
 	return objective(t) / before;
 }
 
+/* Runs the block's samples as those of an epoch of its own. */
+static void
+run_epoch(Training *t, uint64_t key)
+{
+	SgdSums		sums;
+
+	t->block.key = key;
+	(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+}
+
 /*
  * Each user's vector is a unit vector of its own and all else is zero, so that every
  * score is 0, and every slope of the logistic loss -1/2 for an observed pair and 1/2
@@ -263,14 +273,13 @@ check_negatives(const char *name, NegativeKind kind, bool observed)
 	.negative_kind = kind, .observed_negatives = observed, .batch_size = 0};
 	Training   *t = training_make(&spec, &sgd, sgd_kernel_choose());
 	const Problem *p = t->problem;
-	size_t		users = t->side[0].n;
-	size_t		items = t->side[1].n;
+	size_t		users = p->side[0].n;
+	size_t		items = p->side[1].n;
 	double	   *drawn = keep(users * items * sizeof(double));
 	bool	   *has = keep(users * items * sizeof(bool));
 	size_t		wrong = 0;
 	double		all = 0;
 	double		worst = 0;
-	SgdSums		sums;
 
 	for (int which = 0; which < 2; which++)
 	{
@@ -285,16 +294,11 @@ check_negatives(const char *name, NegativeKind kind, bool observed)
 	}
 	for (int epoch = 0; epoch < EPOCHS; epoch++)
 	{
-		t->block.key = 500 + epoch;
-		(void) sgd_run_block(t->ws, t->side, &t->block, &sums, NULL, NULL);
+		run_epoch(t, 500 + epoch);
 		for (size_t i = 0; i < items; i++)
 			for (size_t u = 0; u < users; u++)
-			{
-				float	   *slope = &t->side[1].gradient[i * p->stride + u];
-
-				drawn[u * items + i] += 2 * *slope + has[u * items + i];
-				*slope = 0;
-			}
+				drawn[u * items + i] += 2 * t->side[1].gradient[i * p->stride + u] + has[u * items + i];
+		memset(t->side[1].gradient, 0, items * p->stride * sizeof(float));
 	}
 	for (size_t i = 0; i < items; i++)
 	{

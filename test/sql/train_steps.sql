@@ -135,13 +135,13 @@ INSERT INTO trainings VALUES
 	('ranged', '{"optimizer": "adam", "learning_rate": 0.05, "rating_range": "[0,6]", "gravity": 0.2}'),
 	('bare', '{"optimizer": "adagrad", "learning_rate": 0.1, "bias": false, "center": false}');
 SELECT count(t.model) AS trained
-FROM trainings, mf_train_with('ratings', options || '{"solver": "sgd", "batch_size": 0, "iterations": 12, "factors": 3, "init_std": 0.5, "verbose": false}',
+FROM trainings, mf_train_with('ratings', options || '{"solver": "sgd", "batch_size": 0, "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}',
 	model => name) t;
 INSERT INTO trainings VALUES
 	('probable', '{"loss": "logistic", "feedback": "explicit", "optimizer": "adam", "learning_rate": 0.1, "gravity": 0.3, "weight_decay": 0.1}'),
 	('chosen', '{"loss": "logistic", "negatives": 0, "optimizer": "sgd", "learning_rate": 0.5, "bias": true, "bias_regularization": 0.4}');
 SELECT count(t.model) AS trained
-FROM trainings, mf_train_with('labels', options || '{"solver": "sgd", "batch_size": 0, "iterations": 12, "factors": 3, "init_std": 0.5, "verbose": false}',
+FROM trainings, mf_train_with('labels', options || '{"solver": "sgd", "batch_size": 0, "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}',
 	model => name) t WHERE name IN ('probable', 'chosen');
 SELECT name, descend(CASE WHEN name IN ('probable', 'chosen') THEN 'first_labels' ELSE 'first' END, name) < 1e-4 AS same FROM trainings;
 -- and it would be seen if it were not: another's vectors
@@ -157,7 +157,7 @@ SELECT 'single_' || name, options || jsonb_build_object('batch_size', 1, 'learni
 FROM trainings JOIN (VALUES ('sgd', 0.02), ('adagrad', 0.1), ('adam', 0.05), ('ranged', 0.05), ('bare', 0.1)) v(name, r) USING (name);
 UPDATE trainings SET options = options - 'gravity' WHERE name = 'single_ranged';
 SELECT count(t.model) AS trained
-FROM trainings, mf_train_with('pairs', options || '{"solver": "sgd", "iterations": 12, "factors": 3, "init_std": 0.5, "verbose": false}',
+FROM trainings, mf_train_with('pairs', options || '{"solver": "sgd", "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}',
 	model => name) t WHERE name LIKE 'single%';
 SELECT name, descend('first_single', name) < 1e-4 AS same FROM trainings WHERE name LIKE 'single%';
 
