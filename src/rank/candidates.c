@@ -1,7 +1,7 @@
 /*
  * candidates.c: the least bounds of a stream, in order, in bounded memory.
  *
- * An array of up to 2 m candidates.  When it is full, about the worse half goes,
+ * An array of some 2 m candidates.  When it is full, about the worse half goes,
  * and the ceiling is set, above which nothing more enters: so of n candidates in
  * random order only about m (1 + log(n / m)) are ever stored, and each costs a
  * few comparisons.  Where to cut is guessed from a sample, which nearly always
@@ -22,6 +22,7 @@
 
 #include "compat.h"
 #include "rank/candidates.h"
+#include "rank/topk.h"
 
 /* So many of a set are looked at to cut it. */
 #define SAMPLES 15
@@ -180,14 +181,14 @@ Partition(Candidate *c, Size n, const Candidate *cut)
 	return kept;
 }
 
-/* Drops the worst of a full set and remembers that it did. */
+/* Drops some of the worst of a full set, and remembers that it did. */
 static void
 Shrink(CandidateSet *set)
 {
 	Candidate	cut = GuessCut(set->heap, set->n);
 	Size		kept = Partition(set->heap, set->n, &cut);
 
-	if (kept < set->m || kept > set->m + set->m / 4 * 3)
+	if (kept < set->m || kept > set->n - set->m / 4)
 	{
 		Select(set->heap, set->n, set->m + 1);
 		kept = set->m;
@@ -207,7 +208,7 @@ candidates_begin(CandidateSet *set, Size m)
 		if (set->heap != NULL)
 			pfree(set->heap);
 		set->heap = MemoryContextAllocHuge(CurrentMemoryContext,
-										   mul_size(2 * m, sizeof(Candidate)));
+										   mul_size(2 * m + TOPK_MAX_ENTRIES, sizeof(Candidate)));
 	}
 	set->n = 0;
 	set->m = m;
@@ -229,8 +230,16 @@ candidates_offer(CandidateSet *set, const Candidate *candidate)
 		SiftUp(set->heap, set->n);
 	else if (candidate->bound < set->least)
 		set->least = candidate->bound;
+}
 
-	if (set->n == 2 * set->m)
+/*
+ * Makes room for a page's entries.  To be called before the page is locked, as
+ * nobody can interrupt who holds a lock.
+ */
+void
+candidates_make_room(CandidateSet *set)
+{
+	while (set->n >= 2 * set->m)
 	{
 		set->least = candidates_least(set);
 		set->is_heap = false;

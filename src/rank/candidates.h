@@ -29,7 +29,7 @@ typedef struct Candidate
 
 typedef struct CandidateSet
 {
-	Candidate  *heap;			/* room for 2 m */
+	Candidate  *heap;			/* room for 2 m and a page's */
 	Size		n;
 	Size		m;
 	bool		is_heap;		/* least first; otherwise in no order */
@@ -50,6 +50,7 @@ candidate_less(const Candidate *a, const Candidate *b)
 
 extern void candidates_begin(CandidateSet *set, Size m);
 extern void candidates_offer(CandidateSet *set, const Candidate *candidate);
+extern void candidates_make_room(CandidateSet *set);
 extern Candidate candidates_take(CandidateSet *set);
 
 /* The least bound of a set that is not empty. */

@@ -205,7 +205,7 @@ SearchPage(IndexScanDesc scan, TopkScan *state, BlockNumber block, Page page)
 		Candidate	candidate;
 		int			i = choice[j];
 
-		if (bounds[i] > highest || bounds[i] < lowest ||
+		if (bounds[i] < lowest ||
 			(scan->ignore_killed_tuples && parts.killed[i]))
 			continue;
 		candidate.bound = bounds[i];
@@ -214,7 +214,6 @@ SearchPage(IndexScanDesc scan, TopkScan *state, BlockNumber block, Page page)
 		candidate.place = i;
 		candidate.tid = parts.tids[i];
 		candidates_offer(&state->candidates, &candidate);
-		highest = candidates_highest(&state->candidates);
 	}
 }
 
@@ -265,6 +264,7 @@ topk_next_of_stage(IndexScanDesc scan, TopkScan *state, Candidate *next)
 		CHECK_FOR_INTERRUPTS();
 		if (NextPage(state, limit, &block))
 		{
+			candidates_make_room(set);
 			if (!ReadPage(scan, state, block))
 			{
 				topk_list_pages(scan, state);
