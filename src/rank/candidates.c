@@ -1,22 +1,34 @@
 /*
  * candidates.c: the least bounds of a stream, in order, in bounded memory.
  *
- * A binary heap of up to 2 m candidates, the least on top.  When it is full, a
- * quickselect keeps the best m and sets the ceiling, above which nothing more
- * enters: so of n candidates in random order only about m (1 + log(n / m)) are
- * ever stored, and each costs a few comparisons.  A heap of m with the greatest
- * on top would need no selection, but has to be turned round before the first
- * candidate can be taken, and scans by inner product take and offer by turns.
+ * An array of some 2 m candidates.  When it is full, about the worse half goes,
+ * and the ceiling is set, above which nothing more enters: so of n candidates in
+ * random order only about m (1 + log(n / m)) are ever stored, and each costs a
+ * few comparisons.  Where to cut is guessed from a sample, which nearly always
+ * leaves no fewer than m and makes room for a quarter of that; if not, a
+ * quickselect finds the best m.  Taking a candidate makes the array a binary
+ * heap, the least on top, which it remains until it is cut: scans by inner product
+ * take and offer by turns.  Before that, the least bound is all that is asked for.
+ * A heap of m with the greatest on top would need no selection, but has to be
+ * turned round before the first candidate can be taken.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "miscadmin.h"
 #include "storage/shmem.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
 #include "rank/candidates.h"
+#include "rank/topk.h"
+
+/* So many of a set are looked at to cut it. */
+#define SAMPLES 15
+
+/* With a large work_mem, a set may be millions. */
+#define CHECK_EVERY 65536
 
 static inline void
 Swap(Candidate *a, Candidate *b)
@@ -52,7 +64,10 @@ static void
 Heapify(Candidate *heap, Size n)
 {
 	for (Size i = n / 2; i > 0; i--)
+	{
+		CHECK_FOR_INTERRUPTS();
 		SiftDown(heap, n, i - 1);
+	}
 }
 
 /* The last of n candidates finds its place. */
@@ -112,6 +127,7 @@ Select(Candidate *c, Size n, Size m)
 				j--;
 			if (i >= j)
 				break;
+			CHECK_FOR_INTERRUPTS();
 			Swap(&c[i++], &c[j--]);
 		}
 		/* c[low .. j] <= pivot <= c[j + 1 .. high] */
@@ -120,6 +136,67 @@ Select(Candidate *c, Size n, Size m)
 		else
 			low = j + 1;
 	}
+}
+
+/*
+ * A candidate below which nine of ten times between a half and seven eighths of
+ * all lie: the eleventh of fifteen.
+ */
+static Candidate
+GuessCut(const Candidate *c, Size n)
+{
+	Candidate	sample[SAMPLES];
+
+	for (int i = 0; i < SAMPLES; i++)
+	{
+		const Candidate *next = &c[n / SAMPLES * i];
+		int			j;
+
+		for (j = i; j > 0 && candidate_less(next, &sample[j - 1]); j--)
+			sample[j] = sample[j - 1];
+		sample[j] = *next;
+	}
+	return sample[SAMPLES * 2 / 3];
+}
+
+/*
+ * Moves the candidates that are not behind the cut to the front, and returns how
+ * many there are.  Every one is moved, which is faster than to guess a branch.
+ */
+static Size
+Partition(Candidate *c, Size n, const Candidate *cut)
+{
+	Size		kept = 0;
+
+	for (Size i = 0; i < n; i++)
+	{
+		Candidate	next = c[i];
+
+		if (i % CHECK_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+		c[i] = c[kept];
+		c[kept] = next;
+		kept += !candidate_less(cut, &next);
+	}
+	return kept;
+}
+
+/* Drops some of the worst of a full set, and remembers that it did. */
+static void
+Shrink(CandidateSet *set)
+{
+	Candidate	cut = GuessCut(set->heap, set->n);
+	Size		kept = Partition(set->heap, set->n, &cut);
+
+	if (kept < set->m || kept > set->n - set->m / 4)
+	{
+		Select(set->heap, set->n, set->m + 1);
+		kept = set->m;
+		cut = set->heap[set->m];
+	}
+	set->ceiling = cut;
+	set->has_ceiling = true;
+	set->n = kept;
 }
 
 /* Starts a look with room for m, beyond the floor if there is one. */
@@ -131,10 +208,12 @@ candidates_begin(CandidateSet *set, Size m)
 		if (set->heap != NULL)
 			pfree(set->heap);
 		set->heap = MemoryContextAllocHuge(CurrentMemoryContext,
-										   mul_size(2 * m, sizeof(Candidate)));
+										   mul_size(2 * m + TOPK_MAX_ENTRIES, sizeof(Candidate)));
 	}
 	set->n = 0;
 	set->m = m;
+	set->is_heap = false;
+	set->least = INFINITY;
 	set->has_ceiling = false;
 }
 
@@ -147,15 +226,24 @@ candidates_offer(CandidateSet *set, const Candidate *candidate)
 		return;
 
 	set->heap[set->n++] = *candidate;
-	SiftUp(set->heap, set->n);
+	if (set->is_heap)
+		SiftUp(set->heap, set->n);
+	else if (candidate->bound < set->least)
+		set->least = candidate->bound;
+}
 
-	if (set->n == 2 * set->m)
+/*
+ * Makes room for a page's entries.  To be called before the page is locked, as
+ * nobody can interrupt who holds a lock.
+ */
+void
+candidates_make_room(CandidateSet *set)
+{
+	while (set->n >= 2 * set->m)
 	{
-		Select(set->heap, set->n, set->m + 1);
-		set->ceiling = set->heap[set->m];
-		set->has_ceiling = true;
-		set->n = set->m;
-		Heapify(set->heap, set->n);
+		set->least = candidates_least(set);
+		set->is_heap = false;
+		Shrink(set);
 	}
 }
 
@@ -164,6 +252,9 @@ Candidate
 candidates_take(CandidateSet *set)
 {
 	Assert(set->n > 0);
+	if (!set->is_heap)
+		Heapify(set->heap, set->n);
+	set->is_heap = true;
 	set->floor = set->heap[0];
 	set->has_floor = true;
 	Pop(set->heap, set->n);

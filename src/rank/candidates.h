@@ -29,9 +29,11 @@ typedef struct Candidate
 
 typedef struct CandidateSet
 {
-	Candidate  *heap;			/* least first; room for 2 m */
+	Candidate  *heap;			/* room for 2 m and a page's */
 	Size		n;
 	Size		m;
+	bool		is_heap;		/* least first; otherwise in no order */
+	double		least;			/* the least bound, while it is no heap */
 	bool		has_floor;
 	bool		has_ceiling;
 	Candidate	floor;
@@ -48,7 +50,15 @@ candidate_less(const Candidate *a, const Candidate *b)
 
 extern void candidates_begin(CandidateSet *set, Size m);
 extern void candidates_offer(CandidateSet *set, const Candidate *candidate);
+extern void candidates_make_room(CandidateSet *set);
 extern Candidate candidates_take(CandidateSet *set);
+
+/* The least bound of a set that is not empty. */
+static inline double
+candidates_least(const CandidateSet *set)
+{
+	return set->is_heap ? set->heap[0].bound : set->least;
+}
 
 /* Bounds outside of these need not be offered. */
 static inline double

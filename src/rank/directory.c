@@ -63,15 +63,19 @@ topk_open_page(Relation index, TopkGroup *group)
 	return block;
 }
 
-/* The epoch of the directory that there is, and where it begins. */
+/*
+ * The epoch of the directory that there is, where it begins, and how often it
+ * has changed in a way that scans have to know.
+ */
 uint32
-topk_first_entries(Relation index, BlockNumber *next)
+topk_first_entries(Relation index, BlockNumber *next, uint32 *changes)
 {
 	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
 	uint32		epoch = meta->epoch;
 
 	*next = meta->first_directory;
+	*changes = meta->changes;
 	UnlockReleaseBuffer(buffer);
 	return epoch;
 }
@@ -190,8 +194,12 @@ Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
 
 	state = GenericXLogStart(index);
 	if (room)
-		RememberOpen(TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0)),
-					 group, place->block);
+	{
+		TopkMeta   *meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
+
+		RememberOpen(meta, group, place->block);
+		meta->changes++;
+	}
 	buffer = topk_read(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
 	entry = TopkPageEntries(GenericXLogRegisterBuffer(state, buffer, 0)) + place->entry;
 	if (room && TOPK_GROUP_KIND(group) == TOPK_CODED)
@@ -243,6 +251,7 @@ ReuseFree(Relation index, Buffer meta_buffer, const Place *place,
 	TopkPageOpaque(page)->removals = removals + 1;
 	TopkPageOpaque(page)->epoch = meta->epoch;
 	meta->free--;
+	meta->changes++;
 	if (open)
 		RememberOpen(meta, group, place->block);
 	GenericXLogFinish(state);
@@ -333,6 +342,7 @@ AddPage(Relation index, Buffer meta_buffer, TopkGroup group, bool open)
 	topk_init_page(page, reserved ? TOPK_FREE : group);
 	TopkPageOpaque(page)->epoch = meta->epoch;
 	meta->blocks++;
+	meta->changes++;
 	if (open)
 		RememberOpen(meta, group, block);
 	GenericXLogFinish(state);

@@ -458,6 +458,7 @@ Switch(PackState *state, Directory *present)
 		for (Size i = 0; i < formed.n; i++)
 			meta->free += formed.entries[i].group == TOPK_FREE;
 		meta->epoch = state->epoch;
+		meta->changes++;
 		GenericXLogFinish(xlog);
 	}
 	UnlockReleaseBuffer(meta_buffer);

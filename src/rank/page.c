@@ -4,9 +4,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "pgstat.h"
 #include "storage/bufpage.h"
-#include "storage/shmem.h"
 #include "utils/rel.h"
 
 #include "compat.h"
@@ -225,62 +223,6 @@ topk_add_item(Page page, const TopkItem *item)
 	parts.tids[i] = item->tid;
 	parts.killed[i] = 0;
 	opaque->count++;
-}
-
-/* What relcache keeps for an index: the buffer that each block was last in */
-typedef struct BufferCache
-{
-	BlockNumber blocks;
-	Buffer		buffers[FLEXIBLE_ARRAY_MEMBER];
-} BufferCache;
-
-/* The place for a block's buffer, or NULL where none is to be had. */
-static Buffer *
-RecentBuffer(Relation index, BlockNumber block)
-{
-	BufferCache *cache = (BufferCache *) index->rd_amcache;
-
-	if (cache == NULL || block >= cache->blocks)
-	{
-		BlockNumber blocks = RelationGetNumberOfBlocks(index);
-
-		if (block >= blocks)
-			return NULL;
-		index->rd_amcache = NULL;
-		if (cache != NULL)
-			pfree(cache);
-		cache = MemoryContextAllocExtended(index->rd_indexcxt,
-										   offsetof(BufferCache, buffers) +
-										   mul_size(blocks, sizeof(Buffer)),
-										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-		cache->blocks = blocks;
-		index->rd_amcache = cache;
-	}
-	return &cache->buffers[block];
-}
-
-/*
- * Pins a page, by the buffer that it was in the last time if it still is. That
- * saves the look into the shared hash table of buffers, which costs a scan of
- * many pages as much as reading them.
- */
-Buffer
-topk_pin(Relation index, BlockNumber block)
-{
-	Buffer	   *recent = RecentBuffer(index, block);
-	Buffer		buffer;
-
-	if (recent != NULL && BufferIsValid(*recent) &&
-		ReadRecentBuffer(index->rd_locator, MAIN_FORKNUM, block, *recent))
-	{
-		pgstat_count_buffer_read(index);
-		pgstat_count_buffer_hit(index);
-		return *recent;
-	}
-	buffer = ReadBuffer(index, block);
-	if (recent != NULL)
-		*recent = buffer;
-	return buffer;
 }
 
 /* Reads and locks a page, and sees to it that it is one of ours. */

@@ -126,7 +126,7 @@ PrepareQuery(IndexScanDesc scan, TopkScan *state)
 	state->query_kind = code_query(vector.elements, vector.length, state->query);
 }
 
-/* The stage in which the entries of a group are returned; STAGES if in none. */
+/* The stage in which the entries of a group are returned; STAGES if it has none. */
 Stage
 topk_stage_of(const TopkScan *state, TopkGroup group)
 {
@@ -154,73 +154,82 @@ PageBound(const TopkScan *state, const TopkDirEntry *entry)
 						   entry->norm_low, entry->norm_high);
 }
 
+/* Makes room in a list for so many pages more. */
+static void
+ReservePages(PageList *list, Size more)
+{
+	Size		allocated = list->allocated;
+
+	if (list->n + more <= allocated)
+		return;
+	allocated = Max(list->n + more, Max(allocated * 2, 256));
+	if (list->pages == NULL)
+		list->pages = MemoryContextAllocHuge(CurrentMemoryContext,
+											 mul_size(allocated, sizeof(PageKey)));
+	else
+		list->pages = repalloc_huge(list->pages, mul_size(allocated, sizeof(PageKey)));
+	list->allocated = allocated;
+}
+
 static void
 AddPage(PageList *list, PageKey key)
 {
-	if (list->n > 0 && PAGE_KEY_BOUND(key) < PAGE_KEY_BOUND(list->pages[list->n - 1]))
+	if (list->n > 0 && key >> 32 < list->pages[list->n - 1] >> 32)
 		list->sorted = false;
-	if (list->n == list->allocated)
-	{
-		list->allocated = list->allocated == 0 ? 256 : list->allocated * 2;
-		if (list->pages == NULL)
-			list->pages = palloc(list->allocated * sizeof(PageKey));
-		else
-			list->pages = repalloc_huge(list->pages,
-										mul_size(list->allocated, sizeof(PageKey)));
-	}
+	ReservePages(list, 1);
 	list->pages[list->n] = key;
 	list->n++;
 }
 
-/* Enters the pages of a part of the directory into the stages' lists. */
+/* Enters a page into the list of its stage. */
 static void
-ListEntries(TopkScan *state, const TopkDirEntry *entries, int n)
+ListPage(TopkScan *state, const TopkDirEntry *entry)
 {
-	for (int i = 0; i < n; i++)
-	{
-		Stage		stage = topk_stage_of(state, entries[i].group);
-		double		bound = 0.0;
+	Stage		stage = topk_stage_of(state, entry->group);
+	PageList   *list = &state->lists[stage];
+	PageKey		key;
 
-		if (stage == STAGES)
-			continue;
-		if (stage == STAGE_RANKED)
-			bound = PageBound(state, &entries[i]);
-		AddPage(&state->lists[stage], topk_page_key(entries[i].block, bound));
-	}
+	if (stage != STAGE_RANKED)
+		key = topk_page_key(entry->block, 0.0);
+	else if (list->by_norm)
+		key = topk_norm_key(entry->block, entry->norm_high);
+	else
+		key = topk_page_key(entry->block, PageBound(state, entry));
+	AddPage(list, key);
 }
 
 /*
- * Sorts the directory's pages by stage.  If vacuum replaces the directory
- * meanwhile, there is the new one to be read.
+ * Sorts the directory's pages by stage.  An inner product wants pages of the
+ * query's length in the order of their norms, as the table has them already.
  */
 void
 topk_list_pages(IndexScanDesc scan, TopkScan *state)
 {
-	TopkDirEntry *entries = palloc(TOPK_DIRECTORY_CAPACITY * sizeof(TopkDirEntry));
-	BlockNumber next;
-	bool		valid;
+	const TopkPageTable *table = topk_page_table(scan->indexRelation, state->query_length);
+	const TopkDirEntry *entries = topk_table_entries(table);
+	PageList   *ranked = &state->lists[STAGE_RANKED];
 
-	do
+	state->epoch = table->epoch;
+	for (int stage = 0; stage < STAGES; stage++)
 	{
-		state->epoch = topk_first_entries(scan->indexRelation, &next);
-		for (int stage = 0; stage < STAGES; stage++)
-		{
-			state->lists[stage].n = 0;
-			state->lists[stage].sorted = true;
-		}
-		valid = true;
-		while (valid && next != InvalidBlockNumber)
-		{
-			int			count;
-
-			CHECK_FOR_INTERRUPTS();
-			valid = topk_next_entries(scan->indexRelation, state->epoch, &next,
-									  entries, &count);
-			if (valid)
-				ListEntries(state, entries, count);
-		}
-	} while (!valid);
-	pfree(entries);
+		state->lists[stage].n = 0;
+		state->lists[stage].sorted = true;
+	}
+	ranked->by_norm = state->distance == CODE_INNER_PRODUCT &&
+		state->query_kind == CODE_REGULAR;
+	if (ranked->by_norm)
+	{
+		ReservePages(ranked, table->nkeys);
+		if (table->nkeys > 0)
+			memcpy(ranked->pages, topk_table_keys(table), table->nkeys * sizeof(PageKey));
+		ranked->n = table->nkeys;
+		if (table->nkeys == table->n)
+			return;
+	}
+	for (Size i = 0; i < table->n; i++)
+		if (!(ranked->by_norm && TOPK_GROUP_KIND(entries[i].group) == TOPK_CODED &&
+			  TOPK_GROUP_LENGTH(entries[i].group) == table->length))
+			ListPage(state, &entries[i]);
 }
 
 /* The next entry of all, stage after stage. */
@@ -298,7 +307,6 @@ StoreTuple(IndexScanDesc scan, TopkScan *state)
 	{
 		Datum		value = (Datum) 0;
 		bool		isnull = true;
-
 		MemoryContext old = MemoryContextSwitchTo(state->context);
 
 		state->no_values = index_form_tuple(RelationGetDescr(scan->indexRelation),

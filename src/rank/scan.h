@@ -10,6 +10,7 @@
 #include "access/relscan.h"
 
 #include "numerics/codes.h"
+#include "rank/cache.h"
 #include "rank/candidates.h"
 #include "rank/topk.h"
 
@@ -22,17 +23,6 @@ typedef enum Stage
 	STAGES
 } Stage;
 
-/*
- * A page and the bound of its range of norms in one number: the bound rounded
- * down to a float of 13 bits of mantissa, its bits made sortable; and the block.
- */
-typedef uint64 PageKey;
-
-#define PAGE_KEY_BITS		22	/* of the bound, from the top */
-#define PAGE_KEY_BOUND(key) ((uint32) ((key) >> 32))
-
-#define PAGE_KEY_BLOCK(key) ((BlockNumber) (key))
-
 /* Pages of a stage */
 typedef struct PageList
 {
@@ -40,6 +30,7 @@ typedef struct PageList
 	Size		n;
 	Size		allocated;
 	bool		sorted;			/* in order of their bounds */
+	bool		by_norm;		/* the keys have norms, not bounds */
 } PageList;
 
 typedef struct TopkScan

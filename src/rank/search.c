@@ -24,14 +24,13 @@
  * A search of all codes runs at the speed of memory, and next to that the way to
  * a page matters: so the next page is pinned early and fetched into the
  * processor's cache while the last one is searched, and its buffer is found by
- * where it was the last time (topk_pin).
+ * where it was the last time, which is looked up earlier still (cache.c).
  */
 #include "postgres.h"
 
 #include <math.h>
 
 #include "miscadmin.h"
-#include "utils/memutils.h"
 
 #include "compat.h"
 #include "rank/scan.h"
@@ -39,9 +38,8 @@
 #define FIRST_CANDIDATES	512
 #define GROWTH				4
 
-/* Digits of the radix sort; two make a bound */
-#define DIGIT_BITS			(PAGE_KEY_BITS / 2)
-#define DIGITS				(1 << DIGIT_BITS)
+/* topk_prefetch is for the page that will be pinned after so many others. */
+#define FETCH_PAGES			2
 
 PageKey
 topk_page_key(BlockNumber block, double bound)
@@ -52,61 +50,24 @@ topk_page_key(BlockNumber block, double bound)
 	/* rounding to nearest may go up, so the next smaller float in any case */
 	memcpy(&bits, &rounded, sizeof(bits));
 	bits = (bits & 0x80000000 ? ~bits : bits | 0x80000000) - 1;
-	bits &= ~(((uint32) 1 << (32 - PAGE_KEY_BITS)) - 1);
 	return (PageKey) bits << 32 | block;
 }
 
 /*
- * The bound in a key, which is the true one rounded down.  Of those below all
- * floats it is NaN, which is above no limit either.
+ * The bound of a page.  One that is kept itself is the true one rounded down; of
+ * those below all floats it is NaN, which is above no limit either.
  */
 static double
-KeyBound(PageKey key)
+KeyBound(const TopkScan *state, const PageList *list, PageKey key)
 {
-	uint32		bits = PAGE_KEY_BOUND(key);
+	uint32		bits = (uint32) (key >> 32);
 	float		bound;
 
+	if (list->by_norm)
+		return code_norm_bound(state->query, state->distance, 0.0f, topk_key_norm(key));
 	bits = bits & 0x80000000 ? bits & 0x7FFFFFFF : ~bits;
 	memcpy(&bound, &bits, sizeof(bound));
 	return bound;
-}
-
-/*
- * Sorts pages by their bounds, equal ones as they were: from the last digit of
- * the bound to the first.  A heap would give the first pages sooner, but costs
- * more by the time that a tenth of them are taken.
- */
-static void
-SortPages(PageList *list)
-{
-	PageKey    *from = list->pages;
-	PageKey    *to = MemoryContextAllocHuge(CurrentMemoryContext,
-											mul_size(list->n, sizeof(PageKey)));
-
-	for (int shift = 64 - PAGE_KEY_BITS; shift < 64; shift += DIGIT_BITS)
-	{
-		Size		places[DIGITS] = {0};
-		Size		before = 0;
-		PageKey    *swap = from;
-
-		for (Size i = 0; i < list->n; i++)
-			places[from[i] >> shift & (DIGITS - 1)]++;
-		for (int digit = 0; digit < DIGITS; digit++)
-		{
-			Size		n = places[digit];
-
-			places[digit] = before;
-			before += n;
-		}
-		for (Size i = 0; i < list->n; i++)
-			to[places[from[i] >> shift & (DIGITS - 1)]++] = from[i];
-		from = to;
-		to = swap;
-	}
-	pfree(to);
-	list->pages = from;
-	list->allocated = list->n;
-	list->sorted = true;
 }
 
 /* Begins to read the stage's pages, from the best. */
@@ -116,7 +77,8 @@ BeginLook(TopkScan *state, Size m)
 	PageList   *list = &state->lists[state->stage];
 
 	if (!list->sorted)
-		SortPages(list);
+		topk_sort_keys(list->pages, list->n);
+	list->sorted = true;
 	candidates_begin(&state->candidates, m);
 	state->next_page = 0;
 }
@@ -128,7 +90,7 @@ NextPage(TopkScan *state, double limit, BlockNumber *block)
 	const PageList *list = &state->lists[state->stage];
 
 	if (state->next_page == list->n ||
-		KeyBound(list->pages[state->next_page]) > limit)
+		KeyBound(state, list, list->pages[state->next_page]) > limit)
 		return false;
 	*block = PAGE_KEY_BLOCK(list->pages[state->next_page++]);
 	return true;
@@ -147,7 +109,9 @@ PinAhead(IndexScanDesc scan, TopkScan *state)
 		return;
 	state->ahead = topk_pin(scan->indexRelation,
 							PAGE_KEY_BLOCK(list->pages[state->next_page]));
-	prefetch_memory(BufferGetPage(state->ahead));
+	if (state->next_page + FETCH_PAGES < list->n)
+		topk_prefetch(scan->indexRelation,
+					  PAGE_KEY_BLOCK(list->pages[state->next_page + FETCH_PAGES]));
 }
 
 void
@@ -225,14 +189,23 @@ SearchPage(IndexScanDesc scan, TopkScan *state, BlockNumber block, Page page)
 	double		lowest = candidates_lowest(&state->candidates);
 	double		highest = candidates_highest(&state->candidates);
 	int			count = opaque->count;
+	int			chosen = 0;
 	double		bounds[TOPK_MAX_ENTRIES];
+	uint16		choice[TOPK_MAX_ENTRIES];
 
+	/* few are low enough; to pick them without branches costs next to nothing */
 	ComputeBounds(state, page, &parts, bounds);
 	for (int i = 0; i < count; i++)
 	{
+		choice[chosen] = i;
+		chosen += !(bounds[i] > highest);
+	}
+	for (int j = 0; j < chosen; j++)
+	{
 		Candidate	candidate;
+		int			i = choice[j];
 
-		if (bounds[i] > highest || bounds[i] < lowest ||
+		if (bounds[i] < lowest ||
 			(scan->ignore_killed_tuples && parts.killed[i]))
 			continue;
 		candidate.bound = bounds[i];
@@ -241,7 +214,6 @@ SearchPage(IndexScanDesc scan, TopkScan *state, BlockNumber block, Page page)
 		candidate.place = i;
 		candidate.tid = parts.tids[i];
 		candidates_offer(&state->candidates, &candidate);
-		highest = candidates_highest(&state->candidates);
 	}
 }
 
@@ -286,12 +258,13 @@ topk_next_of_stage(IndexScanDesc scan, TopkScan *state, Candidate *next)
 
 	for (;;)
 	{
-		double		limit = set->n > 0 ? set->heap[0].bound : candidates_highest(set);
+		double		limit = set->n > 0 ? candidates_least(set) : candidates_highest(set);
 		BlockNumber block;
 
 		CHECK_FOR_INTERRUPTS();
 		if (NextPage(state, limit, &block))
 		{
+			candidates_make_room(set);
 			if (!ReadPage(scan, state, block))
 			{
 				topk_list_pages(scan, state);

@@ -9,10 +9,11 @@
  * another index, is cheaper to sort.  The second makes a scan of everything
  * dearer than a sort (four times, measured).
  *
- * How many pages the start reads depends on the operator.  The cosine distance
- * reads all.  The others stop by norms, and how soon depends on how the norms
- * are spread, which is not known here; the shares below are those measured on
- * log-normal norms and on trained factors, rounded up generously.
+ * Pages that vacuum has emptied are no part of either.  How many of the others
+ * the start reads depends on the operator.  The cosine distance reads all.  The
+ * others stop by norms, and how soon depends on how the norms are spread, which
+ * is not known here; the shares below are those measured on log-normal norms and
+ * on trained factors, rounded up generously.
  */
 #include "postgres.h"
 
@@ -97,12 +98,33 @@ PhaseName(int64 phase)
 	}
 }
 
+/*
+ * The pages in use.  Vacuum may have left as many free ones again, for the next
+ * rewriting of all rows, which no scan reads.
+ */
+static double
+PagesInUse(const IndexOptInfo *info)
+{
+	double		pages = info->pages;
+	Relation	index;
+	Buffer		buffer;
+	uint32		free;
+
+	if (info->hypothetical)
+		return pages;
+	index = index_open(info->indexoid, NoLock);
+	buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
+	free = TopkPageMeta(BufferGetPage(buffer))->free;
+	UnlockReleaseBuffer(buffer);
+	index_close(index, NoLock);
+	return Max(pages - free, 1.0);
+}
+
 /* The share of pages that the scan's first ORDER BY operator reads. */
 static double
 ShareOfPages(IndexPath *path)
 {
 	Expr	   *order = (Expr *) linitial(path->indexorderbys);
-
 	double		share = COSINE_SHARE;
 	HeapTuple	tuple = NULL;
 
@@ -147,7 +169,7 @@ topk_cost_estimate(struct PlannerInfo *root, struct IndexPath *path,
 	 */
 	if (path->indexorderbys != NIL)
 		share = ShareOfPages(path);
-	read = ceil(index->pages * share);
+	read = ceil(PagesInUse(index) * share);
 
 	*startup_cost = random_page + (read - 1) * seq_page +
 		index->tuples * share * BOUND_COST * cpu_operator_cost;

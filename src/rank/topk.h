@@ -23,7 +23,8 @@
  *
  * Pages.  Block 0 is the meta page.  The others are data pages and directory
  * pages.  The directory, a chain, has one entry per data page: block, group and
- * the range of norms.  CREATE INDEX sorts, so that its pages have narrow
+ * the range of norms.  The meta page counts its changes, so that backends can
+ * keep it in mind (cache.c).  CREATE INDEX sorts, so that its pages have narrow
  * ranges, in decreasing order of norm; pages filled by later inserts have
  * their bucket's range.  A scan reads the directory first, and then only the
  * data pages whose range may hold what it looks for.
@@ -177,13 +178,14 @@ typedef struct TopkMeta
 	uint32		bucket_shift;	/* bits of a norm that its bucket leaves out */
 	uint32		free;			/* entries of group "free" in the directory */
 	uint32		epoch;			/* times that a new directory took over */
+	uint32		changes;		/* of the directory, that scans have to know */
 	uint32		next_eviction;	/* place in `open` that is given up next */
 	uint32		opens;
 	TopkOpen	open[FLEXIBLE_ARRAY_MEMBER];
 } TopkMeta;
 
 #define TOPK_MAGIC		0x746F706B
-#define TOPK_VERSION	2
+#define TOPK_VERSION	3
 #define TOPK_META_BLOCK	0
 
 /* Contents begin on a cache line. */
@@ -241,14 +243,14 @@ extern TopkParts topk_parts(Page page);
 extern void topk_add_item(Page page, const TopkItem *item);
 extern void topk_check_page(Relation index, Buffer buffer);
 extern void topk_check_opclass(Relation index);
-extern Buffer topk_pin(Relation index, BlockNumber block);
 extern Buffer topk_read(Relation index, BlockNumber block, int lock);
 
 /* directory.c: pages for inserts, and reading the directory */
 extern BlockNumber topk_open_page(Relation index, TopkGroup *group);
 extern void topk_make_room(Relation index, TopkGroup group, BlockNumber full);
 extern BlockNumber topk_reserve_page(Relation index);
-extern uint32 topk_first_entries(Relation index, BlockNumber *next);
+extern uint32 topk_first_entries(Relation index, BlockNumber *next,
+								 uint32 *changes);
 extern bool topk_next_entries(Relation index, uint32 epoch, BlockNumber *next,
 							  TopkDirEntry *entries, int *count);
 extern void topk_forget_open(TopkMeta *meta, BlockNumber block);

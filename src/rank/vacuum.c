@@ -143,6 +143,7 @@ FreePage(Relation index, Buffer meta_buffer, Buffer directory, int i)
 
 		topk_forget_open(meta, entry->block);
 		meta->free++;
+		meta->changes++;
 		entry->group = TOPK_FREE;
 		opaque->group = TOPK_FREE;
 		opaque->capacity = topk_capacity(TOPK_FREE);
@@ -230,8 +231,9 @@ static void
 UpdateDirectory(VacuumState *state)
 {
 	BlockNumber block;
+	uint32		changes;
 
-	state->epoch = topk_first_entries(state->info->index, &block);
+	state->epoch = topk_first_entries(state->info->index, &block, &changes);
 	while (block != InvalidBlockNumber)
 	{
 		vacuum_delay_point(false);

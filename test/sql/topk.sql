@@ -111,6 +111,22 @@ INSERT INTO found TABLE nearest_later;
 SET enable_indexscan = off;
 SELECT count(*), found = nearest_later AS same FROM found, nearest_later GROUP BY 2;
 RESET enable_indexscan;
+-- the planner knows that no scan reads the pages that vacuum has emptied: the first
+-- row costs what it does with a new index
+CREATE FUNCTION first_row_cost(query text) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO plan;
+	RETURN plan->0->'Plan'->'Plans'->0->>'Startup Cost';
+END $$;
+ANALYZE later;
+CREATE TEMP TABLE costs AS SELECT pg_relation_size('later_v') AS size,
+	first_row_cost($$SELECT id FROM later ORDER BY v <=> array_fill(1::real, '{64}') LIMIT 20$$) AS cost;
+REINDEX INDEX later_v;
+SELECT size > 1.8 * pg_relation_size('later_v') AS larger, cost < 1.1 * first_row_cost AS not_dearer
+  FROM (SELECT size, cost, first_row_cost($$SELECT id FROM later ORDER BY v <=> array_fill(1::real, '{64}') LIMIT 20$$) FROM costs) s;
+DROP FUNCTION first_row_cost;
+DROP TABLE costs;
 DROP VIEW nearest_later;
 DROP TABLE later;
 

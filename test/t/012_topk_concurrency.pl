@@ -209,6 +209,56 @@ foreach my $case (['<=>', 'topk_vector(64, 0)'], ['<#>', 'topk_vector(64, 0)'], 
 	is($node->safe_psql('postgres', q{SELECT mf_index_check('p_v') = count(*) FROM p}), 't', 'the index is whole');
 }
 
+# A session keeps the directory in mind, and yet sees at once what others make of
+# it.  Steps are another session's; after each, this one asks.  A step's row is
+# one that only its page's new entry in the directory leads to: vectors differ in
+# their norms alone, by inner product few pages are read, and each step makes
+# one change: a page opened again for larger norms than it was built with, a free
+# one taken, a new one, all packed, all gone.
+my $others = $node->connstr('postgres') =~ s/'/''/gr;
+is($node->safe_psql('postgres', qq{
+	CREATE FUNCTION even(norm float8) RETURNS real[] LANGUAGE sql AS
+		'SELECT array_fill((norm / 8)::real, ARRAY[64])';
+	TRUNCATE p;
+	INSERT INTO p (id, v) SELECT i, even(1 + 0.05 * i / 3000) FROM generate_series(1, 3000) i;
+	REINDEX INDEX p_v;
+	DO \$\$
+	DECLARE step text;
+		op text;
+		failure text;
+	BEGIN
+		FOREACH step IN ARRAY ARRAY[
+			'DELETE FROM p WHERE id BETWEEN 1000 AND 1060',
+			'VACUUM p',
+			'INSERT INTO p SELECT -1, even(1.12)',
+			'DELETE FROM p WHERE id BETWEEN 2000 AND 2600',
+			'VACUUM p',
+			'INSERT INTO p SELECT -2, even(50)',
+			'INSERT INTO p SELECT -3, even(60)',
+			'INSERT INTO p SELECT -3, even(i) FROM generate_series(70, 100) i',
+			'INSERT INTO p SELECT 3000 + i, even(1 + 0.05 * i / 3000) FROM generate_series(1, 3000) i',
+			'VACUUM p',
+			'INSERT INTO p SELECT -4, even(0)',
+			'DELETE FROM p WHERE id < 0',
+			'VACUUM p',
+			'TRUNCATE p',
+			'INSERT INTO p SELECT i, even(i) FROM generate_series(1, 300) i',
+			'REINDEX INDEX p_v',
+			'INSERT INTO p SELECT -5, even(1000)'
+		] LOOP
+			PERFORM dblink_exec('$others', step);
+			FOREACH op IN ARRAY '{<#>,<=>,<->}'::text[] LOOP
+				failure := topk_differs('p', op, even(1), 20);
+				IF failure IS NOT NULL THEN
+					RAISE EXCEPTION 'after %: index and table differ by %: %', step, op, failure;
+				END IF;
+			END LOOP;
+			COMMIT;
+		END LOOP;
+	END \$\$;
+	SELECT mf_index_check('p_v') = count(*) FROM p;
+}), 't', 'a session sees what others made of the index since it last looked');
+
 # Cancelled, a scan stops at once: here one that looks for more than there is.
 $node->safe_psql('postgres', q{
 	INSERT INTO t SELECT i, topk_vector(8, 0) FROM generate_series(1, 100000) i});
