@@ -5,7 +5,7 @@
 #	test/bench/topk.sh [rows] [length] [sigma] [queries]
 #
 # Vectors have random directions and log-normal norms (sigma of the logarithm).
-# Connects as psql does; makes and drops a schema topk_bench. pgvector is left
+# Connects as psql does, as a superuser; makes and drops a schema topk_bench. pgvector is left
 # out where it is not installed, HNSW with HNSW=no (its build takes minutes).
 # Warm, two workers at the most; maintenance_work_mem 1 GB; vacuum when the script says so.
 set -e
@@ -61,9 +61,13 @@ SELECT round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ms))::numeric, 3) || '
 SQL
 }
 
+# What was changed is written out now, and not beside what is measured next.
+settle() { run -c CHECKPOINT; sleep 2; }
+
 echo "# $rows rows of $length elements, norms log-normal with sigma $sigma, $queries queries, LIMIT 10"
 report "topk: build" "$(seconds 'CREATE INDEX items_topk ON items USING topk (factors)') s"
 report "topk: size" "$(run -c "SELECT pg_size_pretty(pg_relation_size('topk_bench.items_topk'))")"
+settle
 for op in '<#>' '<=>' '<->'; do
 	report "topk: ORDER BY $op LIMIT 10" "$(median "" "item_id FROM items ORDER BY factors $op q.v LIMIT 10" "$queries")"
 done
@@ -72,6 +76,7 @@ done
 "$here/vectors" $((rows / 4)) "$length" "$sigma" 3 | awk -v n="$rows" 'BEGIN { FS = OFS = "\t" } { $1 += n; print }' |
 	run -c "COPY topk_bench.items (item_id, factors) FROM STDIN"
 run -c "ANALYZE topk_bench.items"
+settle
 for op in '<#>' '<=>' '<->'; do
 	report "topk, a fifth came later: $op" "$(median "" "item_id FROM items ORDER BY factors $op q.v LIMIT 10" "$queries")"
 done
@@ -80,14 +85,17 @@ run -c "DELETE FROM topk_bench.items WHERE item_id > $rows" -c "VACUUM topk_benc
 # the usual time once more, since machines' speed drifts; right after every row was
 # rewritten; and after the vacuum
 run -c "SET maintenance_work_mem = '1GB'" -c "REINDEX INDEX topk_bench.items_topk"
+settle
 for op in '<#>' '<=>' '<->'; do
 	report "topk, built anew: $op" "$(median "" "item_id FROM items ORDER BY factors $op q.v LIMIT 10" "$queries")"
 done
 report "topk: rewrite all rows" "$(seconds 'UPDATE items SET factors = factors[1:] || ARRAY[]::real[], stock = 1') s"
+settle
 for op in '<#>' '<=>' '<->'; do
 	report "topk, all rewritten, no vacuum: $op" "$(median "" "item_id FROM items ORDER BY factors $op q.v LIMIT 10" "$queries")"
 done
 run -c "VACUUM ANALYZE topk_bench.items"
+settle
 for op in '<#>' '<=>' '<->'; do
 	report "topk, all rewritten, vacuumed: $op" "$(median "" "item_id FROM items ORDER BY factors $op q.v LIMIT 10" "$queries")"
 done
