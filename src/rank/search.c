@@ -35,7 +35,12 @@
 #include "compat.h"
 #include "rank/scan.h"
 
+/*
+ * m of the first look.  One by inner product reads few pages, where fewer
+ * candidates cost less than another look now and then; others read many.
+ */
 #define FIRST_CANDIDATES	512
+#define FIRST_BY_NORM		128
 #define GROWTH				4
 
 /* topk_prefetch is for the page that will be pinned after so many others. */
@@ -243,7 +248,7 @@ LimitCandidates(Size m)
 {
 	Size		most = (Size) work_mem * 1024 / (2 * sizeof(Candidate));
 
-	return Max(Min(m, most), FIRST_CANDIDATES);
+	return Max(Min(m, most), (Size) FIRST_CANDIDATES);
 }
 
 /*
@@ -287,5 +292,5 @@ void
 topk_begin_stage(TopkScan *state)
 {
 	state->candidates.has_floor = false;
-	BeginLook(state, FIRST_CANDIDATES);
+	BeginLook(state, state->lists[state->stage].by_norm ? FIRST_BY_NORM : FIRST_CANDIDATES);
 }
