@@ -52,17 +52,10 @@ typedef struct AlsRowEntries
 	size_t		ahead;			/* n and those of the rows that follow */
 } AlsRowEntries;
 
-/* Counts work done and polls when enough of it has come together. */
 static inline void
 als_count_work(AlsWorkspace *ws, double work, NumericsPoll poll, void *arg)
 {
-	ws->work += work;
-	if (ws->work >= ALS_POLL_WORK)
-	{
-		ws->work = 0.0;
-		if (poll != NULL)
-			poll(arg);
-	}
+	numerics_count_work(&ws->work, work, ALS_POLL_WORK, poll, arg);
 }
 
 /* What multiplies |x|^2 for a row with n entries. */

@@ -102,13 +102,7 @@ foldin_add(Foldin *f, const float *factors, float bias, float value,
 
 	Interpret(&f->spec, bias, value, &weight, &target);
 	normal_add(f->eq, factors, weight, target);
-	f->work += (double) f->n * (f->n / 2 + 8);
-	if (f->work >= POLL_WORK)
-	{
-		f->work = 0.0;
-		if (poll != NULL)
-			poll(arg);
-	}
+	numerics_count_work(&f->work, (double) f->n * (f->n / 2 + 8), POLL_WORK, poll, arg);
 }
 
 NumericsStatus

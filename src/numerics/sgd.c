@@ -32,7 +32,7 @@
 #include "numerics/sgd_internal.h"
 
 /* Multiply-adds between two polls: about 10 ms. */
-#define POLL_WORK 4000000
+#define POLL_WORK 4.0e6
 
 /* In SgdSide.touched: the flag, beside the count of a batch's pairs. */
 #define TOUCHED UINT32_C(0x80000000)
@@ -60,7 +60,7 @@ LayOut(SgdWorkspace *ws, char *memory, const AlsSpec *spec, const SgdSpec *sgd)
 	ws->spec = *spec;
 	ws->sgd = *sgd;
 	ws->d = d;
-	ws->work = 0;
+	ws->work = 0.0;
 	ws->pull = Carve(memory, &used, d * sizeof(float));
 	ws->push = Carve(memory, &used, d * sizeof(float));
 	ws->score = Carve(memory, &used, items * sizeof(float));
@@ -227,15 +227,9 @@ AddAllPairs(SgdWorkspace *ws, const SgdSide side[2], int which, size_t row,
 }
 
 static void
-CountWork(SgdWorkspace *ws, uint64_t work, NumericsPoll poll, void *arg)
+CountWork(SgdWorkspace *ws, double work, NumericsPoll poll, void *arg)
 {
-	ws->work += work;
-	if (ws->work >= POLL_WORK)
-	{
-		ws->work = 0;
-		if (poll != NULL)
-			poll(arg);
-	}
+	numerics_count_work(&ws->work, work, POLL_WORK, poll, arg);
 }
 
 /* ---- A sample ---- */

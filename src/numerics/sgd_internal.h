@@ -17,7 +17,7 @@ struct SgdWorkspace
 	SgdSpec		sgd;
 	const SgdKernel *kernel;
 	size_t		d;				/* padded */
-	uint64_t	work;
+	double		work;
 	float	   *pull;			/* d: the gradient of p, but for its penalty */
 	float	   *push;			/* d: that of q, with alpha0 > 0 */
 	float	   *score;			/* 1 + negatives */

@@ -5,6 +5,8 @@
 #ifndef FACTOR_STATUS_H
 #define FACTOR_STATUS_H
 
+#include <stddef.h>
+
 typedef enum NumericsStatus
 {
 	NUMERICS_OK = 0,
@@ -17,5 +19,18 @@ typedef enum NumericsStatus
  * NULL where a function takes one: never called.
  */
 typedef void (*NumericsPoll) (void *arg);
+
+/* Adds to the work done since the last poll, and polls when that reaches the limit. */
+static inline void
+numerics_count_work(double *done, double work, double limit, NumericsPoll poll, void *arg)
+{
+	*done += work;
+	if (*done >= limit)
+	{
+		*done = 0.0;
+		if (poll != NULL)
+			poll(arg);
+	}
+}
 
 #endif							/* FACTOR_STATUS_H */
