@@ -59,14 +59,7 @@ sub wait_for_restart
 {
 	my ($node, $offset) = @_;
 
-	for (my $tries = 0;; $tries++)
-	{
-		last
-		  if substr(slurp_file($node->logfile), $offset) =~
-		  /all server processes terminated; reinitializing/;
-		die 'the postmaster did not notice' if $tries == 1800;
-		select(undef, undef, undef, 0.1);
-	}
+	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $offset);
 	wait_for($node, 'SELECT true', 'the server to recover');
 }
 
