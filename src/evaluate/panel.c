@@ -71,8 +71,9 @@ panel_ranker_layout(PanelRanker *ranker, const PanelShape *shape, char *base)
 {
 	Size		used = 0;
 
-	ranker->vectors = bigarray_take(base, &used, mul_size(shape->nitems, judge_stride(shape->length)),
-						   sizeof(float));
+	ranker->vectors = bigarray_take(base, &used,
+									mul_size(shape->nitems, judge_stride(shape->length)),
+									sizeof(float));
 	ranker->norm = bigarray_take(base, &used, shape->nitems, sizeof(float));
 	ranker->listed = bigarray_take(base, &used, shape->nitems, sizeof(uint8));
 	return used;
@@ -83,8 +84,9 @@ panel_chunk_layout(PanelChunk *chunk, const PanelShape *shape, char *base)
 {
 	Size		used = 0;
 
-	chunk->vectors = bigarray_take(base, &used, mul_size(shape->nusers, judge_stride(shape->length)),
-						  sizeof(float));
+	chunk->vectors = bigarray_take(base, &used,
+								   mul_size(shape->nusers, judge_stride(shape->length)),
+								   sizeof(float));
 	chunk->skip_start = bigarray_take(base, &used, shape->nusers + 1, sizeof(uint64));
 	chunk->target_start = bigarray_take(base, &used, shape->nusers + 1, sizeof(uint64));
 	chunk->skip = bigarray_take(base, &used, shape->nskip, sizeof(uint32));

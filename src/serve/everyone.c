@@ -47,8 +47,9 @@ everyone_items_layout(EveryoneItems *items, const EveryoneShape *shape, char *ba
 {
 	Size		used = 0;
 
-	items->vectors = bigarray_take(base, &used, mul_size(shape->nitems, topall_stride(shape->length)),
-						  sizeof(float));
+	items->vectors = bigarray_take(base, &used,
+								   mul_size(shape->nitems, topall_stride(shape->length)),
+								   sizeof(float));
 	items->place = bigarray_take(base, &used, shape->nitems, sizeof(uint32));
 	items->codes = bigarray_take(base, &used, topall_codes_size(shape->regular, shape->length), 1);
 	items->blocks = bigarray_take(base, &used, topall_blocks(shape->regular), sizeof(ScreenBlock));
@@ -60,8 +61,9 @@ everyone_users_layout(EveryoneUsers *users, const EveryoneShape *shape, char *ba
 {
 	Size		used = 0;
 
-	users->vectors = bigarray_take(base, &used, mul_size(shape->nusers, topall_stride(shape->length)),
-						  sizeof(float));
+	users->vectors = bigarray_take(base, &used,
+								   mul_size(shape->nusers, topall_stride(shape->length)),
+								   sizeof(float));
 	users->offset = bigarray_take(base, &used, shape->nusers + 1, sizeof(uint64));
 	users->seen = bigarray_take(base, &used, shape->nseen, sizeof(uint32));
 	users->found = bigarray_take(base, &used, shape->nusers, sizeof(uint64));

@@ -24,6 +24,7 @@
 
 #include "compat.h"
 #include "serve/solve.h"
+#include "train/options.h"
 
 /* The attributes of mf_options, in the order of the SQL script. */
 enum
@@ -173,9 +174,9 @@ solve_options_default(MemoryContext context)
 
 	MemoryContextSwitchTo(old);
 	options->spec.alpha = 1;
-	options->spec.regularization = 1.25;
-	options->spec.reg_exponent = 0.5;
-	options->spec.bias_regularization = 4;
+	options->spec.regularization = EXPLICIT_REGULARIZATION;
+	options->spec.reg_exponent = EXPLICIT_REG_EXPONENT;
+	options->spec.bias_regularization = EXPLICIT_BIAS_REGULARIZATION;
 	return options;
 }
 

@@ -13,6 +13,14 @@
 
 #define TRAIN_MAX_ITERATIONS 100000
 
+/*
+ * Defaults of explicit feedback that are not mf_train's alone, the first for ratings
+ * of standard deviation 1: see doc/defaults.md for how they were chosen.
+ */
+#define EXPLICIT_REGULARIZATION 1.25
+#define EXPLICIT_REG_EXPONENT 0.5
+#define EXPLICIT_BIAS_REGULARIZATION 4.0
+
 typedef enum SolverKind
 {
 	SOLVER_ALS,
