@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "evaluate/judging.h"
+#include "model/number.h"
 #include "serve/call.h"
 #include "train/crew.h"
 #include "train/progress.h"
@@ -132,8 +133,9 @@ ReadArguments(FunctionCallInfo fcinfo, const ModelRecord *record, EvaluateArgs *
 	memset(args, 0, sizeof(*args));
 	options->k = ListLength(fcinfo);
 	options->has_relevant = !PG_ARGISNULL(ARG_RELEVANT);
+	/* Pairs have their values in single precision, whatever the column's type. */
 	if (options->has_relevant)
-		options->relevant = PG_GETARG_FLOAT8(ARG_RELEVANT);
+		options->relevant = number_as_real(PG_GETARG_FLOAT8(ARG_RELEVANT));
 	if (isnan(options->relevant))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

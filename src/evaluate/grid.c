@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "evaluate/grid.h"
 #include "evaluate/trainwith.h"
+#include "model/number.h"
 
 #define MAX_SETS 10000
 #define DRAWS_PER_TRIAL 100		/* before a grid is taken for used up */
@@ -95,6 +96,8 @@ ReadRange(GridOption *option, Datum value)
 	option->log = texts[2] != NULL && strcmp(texts[2], "true") == 0;
 	if (!(option->min <= option->max) || isinf(option->min) || isinf(option->max))
 		RefuseRange(option->name, "Its \"min\" must not be above its \"max\".");
+	if (IsWhole(option->type) && ceil(option->min) > floor(option->max))
+		RefuseRange(option->name, "There is no whole number between its \"min\" and \"max\".");
 	if (option->log && option->min <= 0)
 		RefuseRange(option->name, "On a logarithmic scale \"min\" must be above 0.");
 }
@@ -229,18 +232,28 @@ Draw(int64 seed, int number, const char *name)
 static char *
 DrawFromRange(const GridOption *option, double draw)
 {
+	double		value;
+	char	   *text;
+
 	if (IsWhole(option->type))
 	{
 		/* Every whole number from min to max has its part of the scale. */
 		double		low = ceil(option->min);
 		double		high = floor(option->max) + 1;
-		double		value = option->log ? low * pow(high / low, draw) : low + (high - low) * draw;
+
+		value = option->log ? low * pow(high / low, draw) : low + (high - low) * draw;
 
 		return psprintf("%.0f", Min(floor(value), high - 1));
 	}
-	if (option->log)
-		return psprintf("%.4g", option->min * pow(option->max / option->min, draw));
-	return psprintf("%.4g", option->min + (option->max - option->min) * draw);
+	value = option->log ? option->min * pow(option->max / option->min, draw) :
+		option->min + (option->max - option->min) * draw;
+	text = psprintf("%.4g", value);
+	value = strtod(text, NULL);
+
+	/* Fewer digits may lie beyond the ends. */
+	if (value < option->min || value > option->max)
+		return number_text(value < option->min ? option->min : option->max);
+	return text;
 }
 
 static char *

@@ -23,6 +23,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "numerics/sampling.h"
 #include "train/ids.h"
 
@@ -103,7 +104,7 @@ mf_holdout(PG_FUNCTION_ARGS)
 	if (!(fraction >= 0 && fraction <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("fraction is %g, outside its range of 0 to 1", fraction)));
+				 errmsg("fraction is %s, outside its range of 0 to 1", number_text(fraction))));
 	if (texts == NULL)
 		fcinfo->flinfo->fn_extra = texts = PrepareArguments(fcinfo);
 	PG_RETURN_BOOL(sampling_held_out(HashArgument(&texts[0], PG_GETARG_DATUM(0)),

@@ -10,7 +10,7 @@ typedef struct JudgingOptions
 {
 	int			k;
 	bool		has_relevant;
-	double		relevant;		/* a test pair's least value to be relevant */
+	float		relevant;		/* a test pair's least value to be relevant */
 	bool		exclude_train;	/* training's items are no candidates */
 } JudgingOptions;
 

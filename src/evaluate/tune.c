@@ -40,6 +40,7 @@
 #include "compat.h"
 #include "evaluate/grid.h"
 #include "evaluate/tune.h"
+#include "model/number.h"
 #include "train/ratings.h"
 
 PG_FUNCTION_INFO_V1(mf_tune);
@@ -187,7 +188,7 @@ ReadArguments(FunctionCallInfo fcinfo, Search *search)
 	if (!(search->holdout > 0 && search->holdout < 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("holdout is %g, but must be above 0 and below 1", search->holdout)));
+				 errmsg("holdout is %s, but must be above 0 and below 1", number_text(search->holdout))));
 	search->folds = Range(PG_GETARG_INT32(ARG_FOLDS), "folds", MAX_FOLDS);
 	search->seed = PG_GETARG_INT64(ARG_SEED);
 	search->test = PG_ARGISNULL(ARG_TEST) ? InvalidOid : PG_GETARG_OID(ARG_TEST);
@@ -239,10 +240,10 @@ CheckParts(const Search *search)
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 part == 0 ?
-						 errmsg("a holdout of %g leaves no pairs of %s to train on",
-								search->holdout, search->source) :
-						 errmsg("a holdout of %g leaves no pairs of %s to judge by",
-								search->holdout, search->source)));
+						 errmsg("a holdout of %s leaves no pairs of %s to train on",
+								number_text(search->holdout), search->source) :
+						 errmsg("a holdout of %s leaves no pairs of %s to judge by",
+								number_text(search->holdout), search->source)));
 		}
 }
 

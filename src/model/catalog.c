@@ -126,7 +126,8 @@ catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
 	record->held_out_loss = GET_REAL(held_out_loss);
 	record->best_iteration = DatumGetInt32(GET(best_iteration));
 	filter_read(GET(options), &record->filter);
-	record->filter.has_min_rating &= record->rating_col != NULL;
+	if (record->rating_col == NULL)
+		record->filter.min_rating = NULL;
 	record->sampled = option_number(GET(settings), "negatives") > 0 ||
 		option_number(GET(settings), "weight_decay") > 0;
 

@@ -10,8 +10,7 @@
 /* Of mf_train's options, those that are conditions on a row. */
 typedef struct RatingFilter
 {
-	bool		has_min_rating;
-	double		min_rating;
+	const char *min_rating;		/* a decimal, as it was written; NULL: any */
 	const char *time_col;		/* with `since` */
 	const char *since;			/* NULL: always */
 } RatingFilter;
@@ -25,11 +24,11 @@ extern double option_number(Datum options, const char *name);
 extern bool filter_is_there(const RatingFilter *filter);
 
 /*
- * Appends the conditions, the first after `word` and the others after AND;
- * returns the word for what may follow. In text that every reader of the source
- * shares, so that a row that counts here counts there.
+ * Appends the conditions on columns of the relation, the first after `word` and
+ * the others after AND; returns the word for what may follow. In text that every
+ * reader of the source shares, so that a row that counts here counts there.
  */
-extern const char *filter_append(StringInfo sql, const char *word, const char *rating_col,
-								 const RatingFilter *filter);
+extern const char *filter_append(StringInfo sql, const char *word, Oid relid,
+								 const char *rating_col, const RatingFilter *filter);
 
 #endif							/* FACTOR_FILTER_H */

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "serve/basket.h"
 #include "serve/rank.h"
 
@@ -101,9 +102,9 @@ CheckValue(const Basket *basket, Datum id, double value)
 			 isnan(value) ?
 			 errmsg("the rating of item \"%s\" is not a number", IdText(basket, id)) :
 			 negative ?
-			 errmsg("rating \"%g\" of item \"%s\" is negative", value, IdText(basket, id)) :
-			 errmsg("rating \"%g\" of item \"%s\" is out of range for type real",
-					value, IdText(basket, id)),
+			 errmsg("rating \"%s\" of item \"%s\" is negative", number_text(value), IdText(basket, id)) :
+			 errmsg("rating \"%s\" of item \"%s\" is out of range for type real",
+					number_text(value), IdText(basket, id)),
 			 negative ? errdetail("Implicit feedback takes counts or other weights of at least 0.") : 0));
 }
 
@@ -138,6 +139,7 @@ basket_merge(Basket *basket)
 		if (CompareItems(&items[last], &items[i], basket) == 0)
 		{
 			items[last].sum += items[i].sum;
+			items[last].exact += items[i].exact;
 			items[last].n += items[i].n;
 			FreeId(basket, items[i].id);
 		}
@@ -195,6 +197,7 @@ basket_add(Basket *basket, Datum id, double value)
 	item = &basket->items[basket->n++];
 	item->id = datumCopy(id, basket->type->typbyval, basket->type->typlen);
 	item->sum = (float) value;
+	item->exact = value;
 	item->n = 1;
 	MemoryContextSwitchTo(old);
 }
@@ -205,6 +208,12 @@ basket_value(const Basket *basket, const BasketItem *item)
 	if (basket->model->record.implicit)
 		return (float) item->sum;
 	return (float) (item->sum / item->n);
+}
+
+double
+basket_exact(const Basket *basket, const BasketItem *item)
+{
+	return basket->model->record.implicit ? item->exact : item->exact / item->n;
 }
 
 /* ---- Solving ---- */

@@ -13,7 +13,8 @@
 typedef struct BasketItem
 {
 	Datum		id;
-	double		sum;			/* of its values */
+	double		sum;			/* of its values in single precision, as trained */
+	double		exact;			/* of them as they are */
 	int64		n;				/* how many they are */
 } BasketItem;
 
@@ -48,6 +49,9 @@ extern void basket_merge(Basket *basket);
 
 /* What training makes of an item's values: their sum, or mean. */
 extern float basket_value(const Basket *basket, const BasketItem *item);
+
+/* The same of the values as they are, to be shown. */
+extern double basket_exact(const Basket *basket, const BasketItem *item);
 
 /*
  * The factored system of the basket, allocated in the current memory context;

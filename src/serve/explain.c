@@ -32,7 +32,7 @@ PG_FUNCTION_INFO_V1(mf_explain_witness);
 typedef struct Reason
 {
 	Datum		id;
-	float		rating;
+	double		rating;
 	double		contribution;
 } Reason;
 
@@ -78,9 +78,9 @@ FindReasons(Basket *basket, Foldin *system, Reasons *reasons)
 		if (!model_reader_fetch(reader, basket->items[i].id, &item))
 			continue;
 		reason->id = basket->items[i].id;
-		reason->rating = basket_value(basket, &basket->items[i]);
+		reason->rating = basket_exact(basket, &basket->items[i]);
 		reason->contribution = foldin_contribution(system, item.factors, item.bias,
-												   reason->rating);
+												   basket_value(basket, &basket->items[i]));
 		reasons->score += reason->contribution;
 		reasons->n++;
 	}

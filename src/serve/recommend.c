@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "serve/predict.h"
 #include "serve/recommend.h"
 
@@ -46,7 +47,7 @@ Diversity(FunctionCallInfo fcinfo, int arg)
 	if (!(diversity >= 0 && diversity <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("diversity must be between 0 and 1, but is %g", diversity)));
+				 errmsg("diversity must be between 0 and 1, but is %s", number_text(diversity))));
 	return diversity;
 }
 

@@ -223,7 +223,10 @@ RatingExpression(const ModelRecord *record)
 	else
 	{
 		appendStringInfoString(&sql, "CASE");
-		(void) filter_append(&sql, "WHEN", record->rating_col, &record->filter);
+		(void) filter_append(&sql, "WHEN",
+							 get_relname_relid(record->source_table,
+											   get_namespace_oid(record->source_schema, false)),
+							 record->rating_col, &record->filter);
 		appendStringInfo(&sql, " THEN %s END", value);
 	}
 	return sql.data;

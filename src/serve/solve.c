@@ -40,6 +40,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "rank/vector.h"
 #include "serve/solve.h"
 
@@ -216,7 +217,7 @@ CheckRating(double rating, bool implicit)
 	if (implicit && rating < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("rating is %g, but implicit feedback cannot be negative", rating)));
+				 errmsg("rating is %s, but implicit feedback cannot be negative", number_text(rating))));
 }
 
 /*

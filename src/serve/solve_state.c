@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "serve/solve.h"
 #include "train/options.h"
 
@@ -73,8 +74,8 @@ NumberField(HeapTupleHeader row, int field, const char *name, double min, double
 	if (!(value >= min && value <= max))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is %g, outside its range of %g to %g",
-						name, value, min, max)));
+				 errmsg("%s is %s, outside its range of %g to %g",
+						name, number_text(value), min, max)));
 	return value;
 }
 

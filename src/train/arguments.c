@@ -19,6 +19,7 @@
 #include "utils/numeric.h"
 #include "utils/rangetypes.h"
 
+#include "model/number.h"
 #include "train/arguments.h"
 
 /* In the order of TrainArg. */
@@ -102,8 +103,8 @@ arg_real(FunctionCallInfo fcinfo, TrainArg arg, double fallback, double min, dou
 	if (!(value >= min && value <= max))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is %g, outside its range of %g to %g",
-						names[arg], value, min, max)));
+				 errmsg("%s is %s, outside its range of %g to %g",
+						names[arg], number_text(value), min, max)));
 	return value;
 }
 

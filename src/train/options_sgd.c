@@ -12,6 +12,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
+#include "model/number.h"
 #include "train/arguments.h"
 #include "train/options.h"
 
@@ -272,11 +273,11 @@ options_read_selection(FunctionCallInfo fcinfo, RatingSource *source,
 
 	source->min_ratings[MF_USERS] = arg_int(fcinfo, ARG_MIN_USER_RATINGS, 0, 1, PG_INT32_MAX);
 	source->min_ratings[MF_ITEMS] = arg_int(fcinfo, ARG_MIN_ITEM_RATINGS, 0, 1, PG_INT32_MAX);
-	source->has_min_rating = arg_given(fcinfo, ARG_MIN_RATING);
-	if (source->has_min_rating && source->rating_col == NULL)
+	if (source->rating_col == NULL)
 		arg_refuse(fcinfo, ARG_MIN_RATING, "ratings without a rating_col", NULL);
-	source->min_rating = arg_real(fcinfo, ARG_MIN_RATING, 0, -MAX_REGULARIZATION,
-								  MAX_REGULARIZATION);
+	if (arg_given(fcinfo, ARG_MIN_RATING))
+		source->min_rating = number_text(arg_real(fcinfo, ARG_MIN_RATING, 0, -MAX_REGULARIZATION,
+												  MAX_REGULARIZATION));
 }
 
 /* ---- For mf_models ---- */
@@ -288,15 +289,15 @@ options_settings_json(const TrainOptions *options, const RatingSource *source)
 	StringInfoData json;
 
 	initStringInfo(&json);
-	appendStringInfo(&json, "{\"init_std\": %g", sgd->init_std);
+	appendStringInfo(&json, "{\"init_std\": %s", number_text(sgd->init_std));
 	if (!options->spec.implicit)
 		appendStringInfo(&json, ", \"center\": %s", options->center ? "true" : "false");
 	if (options->solver == SOLVER_SGD)
 	{
-		appendStringInfo(&json, ", \"optimizer\": \"%s\", \"learning_rate\": %g, "
-						 "\"batch_size\": %u, \"weight_decay\": %g, \"schedule\": \"%s\"",
-						 optimizers[sgd->optimizer], sgd->learning_rate, sgd->batch_size,
-						 sgd->weight_decay, schedules[sgd->schedule]);
+		appendStringInfo(&json, ", \"optimizer\": \"%s\", \"learning_rate\": %s, "
+						 "\"batch_size\": %u, \"weight_decay\": %s, \"schedule\": \"%s\"",
+						 optimizers[sgd->optimizer], number_text(sgd->learning_rate), sgd->batch_size,
+						 number_text(sgd->weight_decay), schedules[sgd->schedule]);
 		if (sgd->negatives > 0)
 			appendStringInfo(&json, ", \"negatives\": %d, \"negative_sampling\": \"%s\", "
 							 "\"observed_negatives\": %s", sgd->negatives,
@@ -304,9 +305,9 @@ options_settings_json(const TrainOptions *options, const RatingSource *source)
 							 sgd->observed_negatives ? "true" : "false");
 	}
 	if (source->holdout != HOLDOUT_NONE)
-		appendStringInfo(&json, ", \"holdout\": \"%s%g\"",
+		appendStringInfo(&json, ", \"holdout\": \"%s%s\"",
 						 source->holdout == HOLDOUT_TIME ? "time " : "",
-						 source->holdout_fraction);
+						 number_text(source->holdout_fraction));
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }

@@ -77,8 +77,7 @@ typedef struct RatingSource
 								 * negative ones are errors */
 
 	/* Which rows count, and which pairs of them. */
-	bool		has_min_rating;
-	double		min_rating;
+	const char *min_rating;		/* a decimal, as it was written; NULL: any */
 	const char *since;			/* of time_col's type; NULL: always */
 	int			min_ratings[2]; /* pairs that an id must have; 0: any */
 	HoldoutKind holdout;
@@ -138,7 +137,7 @@ typedef struct RatingSet
 	uint64		held_unknown;	/* held out, of ids without other pairs */
 	double		mean;			/* of the pairs' values, in sorted order */
 	double		mean_square;	/* of their squares */
-	double		min;
+	double		min;			/* as the column shows it */
 	double		max;
 } RatingSet;
 

@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "model/receive.h"
 #include "train/matrix.h"
 #include "train/progress.h"
@@ -344,7 +345,7 @@ ReportNoRatings(const RatingReceiver *receiver)
 			 receiver->skipped == 0 ? 0 :
 			 errdetail("Rows skipped for a NULL user, item or rating: %llu.",
 					   (unsigned long long) receiver->skipped),
-			 !source->has_min_rating && source->since == NULL ? 0 :
+			 source->min_rating == NULL && source->since == NULL ? 0 :
 			 errhint("Rows below min_rating or before since do not count.")));
 }
 
@@ -434,6 +435,8 @@ ratings_read(const RatingSource *source, bool want_shared,
 	else if (receiver.raw.n > 0)
 		matrices_build(&spec, &receiver.raw, set);
 	triple_pool_free(&receiver.places.pool);
+	set->min = number_shown(set->min, receiver.converter.type);
+	set->max = number_shown(set->max, receiver.converter.type);
 
 	for (int side = 0; side < 2; side++)
 	{

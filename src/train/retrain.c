@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/number.h"
 #include "train/arguments.h"
 #include "train/train.h"
 
@@ -192,7 +193,7 @@ ReadArguments(FunctionCallInfo fcinfo, TrainOptions *options)
 	if (!(options->tolerance >= 0 && options->tolerance <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("tolerance is %g, outside its range of 0 to 1", options->tolerance)));
+				 errmsg("tolerance is %s, outside its range of 0 to 1", number_text(options->tolerance))));
 }
 
 /* (model, iterations, tolerance, verbose) */

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "numerics/sampling.h"
 #include "train/progress.h"
 #include "train/select.h"
@@ -324,8 +325,8 @@ CheckLeft(const Selection *s, const RatingSet *set)
 	if (s->source->holdout != HOLDOUT_NONE && set->nheld == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a holdout of %g leaves no pair to measure by",
-						s->source->holdout_fraction),
+				 errmsg("a holdout of %s leaves no pair to measure by",
+						number_text(s->source->holdout_fraction)),
 				 errhint(s->source->holdout == HOLDOUT_RANDOM ?
 						 "Hold out more, or train without holdout. What the ratings lack of "
 						 "mf_holdout() with seed -1 cannot be held out again." :

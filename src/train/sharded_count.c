@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "model/number.h"
 #include "train/fit.h"
 #include "train/ids.h"
 #include "train/sharded.h"
@@ -57,8 +58,8 @@ CheckMoments(const Sharded *sharded)
 	if (sharded->options.spec.implicit && ratings->min < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("rating is %g, but implicit feedback cannot be negative",
-						ratings->min)));
+				 errmsg("rating is %s, but implicit feedback cannot be negative",
+						number_text(ratings->min))));
 }
 
 /*

@@ -279,12 +279,11 @@ static void
 AppendConditions(StringInfo query, const RatingSource *source)
 {
 	const RatingFilter filter = {
-		.has_min_rating = source->has_min_rating,
 		.min_rating = source->min_rating,
 		.time_col = source->time_col,
 		.since = source->since,
 	};
-	const char *word = filter_append(query, "WHERE", source->rating_col, &filter);
+	const char *word = filter_append(query, "WHERE", source->relid, source->rating_col, &filter);
 
 	if (source->restricted)
 		AppendRestriction(query, source, word);

@@ -37,6 +37,7 @@
 
 #include "compat.h"
 #include "model/model.h"
+#include "model/number.h"
 #include "train/crew.h"
 #include "train/fit.h"
 #include "train/options.h"
@@ -118,7 +119,7 @@ AdviseUserIndex(const RatingSource *source)
 static void
 ReportUnusedRatings(const RatingSource *source, const TrainOptions *options)
 {
-	if (source->rating_col == NULL || source->has_min_rating ||
+	if (source->rating_col == NULL || source->min_rating != NULL ||
 		!options->spec.implicit || options->solver == SOLVER_ALS || options->sgd.weighted)
 		return;
 	ereport(NOTICE,
@@ -146,13 +147,15 @@ CheckLabels(const TrainOptions *options, const RatingSet *ratings)
 
 	if (options->spec.implicit || (loss->kind == LOSS_SQUARED && !loss->linked))
 		return;
-	if (ratings->min < loss->low || ratings->max > loss->high)
+	/* The ends, too, as ratings are read: in single precision. */
+	if ((float) ratings->min < (float) loss->low || (float) ratings->max > (float) loss->high)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 loss->linked ?
 				 errmsg("the ratings do not lie in rating_range") :
 				 errmsg("loss \"logistic\" of explicit feedback takes ratings from 0 to 1"),
-				 errdetail("They range from %g to %g.", ratings->min, ratings->max)));
+				 errdetail("They range from %s to %s.",
+						   number_text(ratings->min), number_text(ratings->max))));
 }
 
 /* ---- Workers ---- */
