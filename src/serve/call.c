@@ -100,11 +100,19 @@ serve_k(FunctionCallInfo fcinfo, int arg)
 	return serve_count(fcinfo, arg, "k");
 }
 
-/* The rows go into a tuplestore: they are few, and known at once. */
+/*
+ * The rows go into a tuplestore: they are few, and known at once.
+ *
+ * A query may call the function for each of a million rows, so nothing may stay
+ * in its memory but what the executor takes over: the store, and one descriptor
+ * that is not counted, which it frees. Finding the descriptor leaves pieces
+ * behind, so that is done in the call's own context.
+ */
 void
 serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows, const char *id_type_arg)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	TupleDesc	desc;
 	MemoryContext old;
 
 	if (info == NULL || !IsA(info, ReturnSetInfo))
@@ -116,10 +124,12 @@ serve_rows_begin(FunctionCallInfo fcinfo, ServeRows *rows, const char *id_type_a
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("materialize mode required, but it is not allowed in this context")));
 
-	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &rows->desc) != TYPEFUNC_COMPOSITE)
+	/* Cannot happen: each function that comes here is declared RETURNS TABLE. */
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	rows->desc = BlessTupleDesc(CreateTupleDescCopy(rows->desc));
+
+	old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
+	rows->desc = CreateTupleDescCopy(BlessTupleDesc(desc));
 	rows->store = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0,
 										false, work_mem);
 	MemoryContextSwitchTo(old);
