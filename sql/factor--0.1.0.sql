@@ -65,6 +65,8 @@ COMMENT ON FUNCTION mf_index_check(regclass) IS
 -- Models: the catalogue and the history
 -- ---------------------------------------------------------------------------
 
+-- The owner of a model may write its row, so the ranges that the code relies on
+-- are said here; it looks at what it reads all the same (src/model/record.c).
 CREATE TABLE mf_models (
 	schema name NOT NULL,
 	model name NOT NULL,
@@ -73,43 +75,52 @@ CREATE TABLE mf_models (
 	created_at timestamp with time zone NOT NULL,
 	feedback text NOT NULL CHECK (feedback IN ('explicit', 'implicit')),
 	biased boolean NOT NULL,
-	factors integer NOT NULL,
-	mean double precision NOT NULL,
-	rating_min double precision NOT NULL,
-	rating_max double precision NOT NULL,
+	factors integer NOT NULL CHECK (factors BETWEEN 1 AND 2000),
+	mean double precision NOT NULL CHECK (mean > '-Infinity' AND mean < 'Infinity'),
+	rating_min double precision NOT NULL CHECK (rating_min > '-Infinity'),
+	rating_max double precision NOT NULL CHECK (rating_max < 'Infinity'),
 	source_schema name NOT NULL,
 	source_table name NOT NULL,
 	user_col name NOT NULL,
 	item_col name NOT NULL,
 	rating_col name,
-	users bigint NOT NULL,
-	items bigint NOT NULL,
-	ratings bigint NOT NULL,
-	skipped bigint NOT NULL,
-	iterations integer NOT NULL,
-	regularization double precision NOT NULL,
-	reg_exponent double precision NOT NULL,
-	bias_regularization double precision NOT NULL,
-	alpha double precision NOT NULL,
-	unobserved_weight double precision NOT NULL,
+	users bigint NOT NULL CHECK (users BETWEEN 0 AND 4294967295),
+	items bigint NOT NULL CHECK (items BETWEEN 0 AND 4294967295),
+	ratings bigint NOT NULL CHECK (ratings BETWEEN 0 AND 1000000000000000),
+	skipped bigint NOT NULL CHECK (skipped BETWEEN 0 AND 1000000000000000),
+	iterations integer NOT NULL CHECK (iterations BETWEEN 0 AND 100000),
+	regularization double precision NOT NULL CHECK (regularization >= 0 AND regularization < 'Infinity'),
+	reg_exponent double precision NOT NULL CHECK (reg_exponent BETWEEN 0 AND 1),
+	bias_regularization double precision NOT NULL CHECK (bias_regularization >= 0 AND bias_regularization < 'Infinity'),
+	alpha double precision NOT NULL CHECK (alpha >= 0 AND alpha < 'Infinity'),
+	unobserved_weight double precision NOT NULL CHECK (unobserved_weight >= 0 AND unobserved_weight < 'Infinity'),
 	seed bigint NOT NULL,
 	gramian_users real[],
 	gramian_items real[],
-	loss double precision NOT NULL,
-	error double precision NOT NULL,
-	seconds double precision NOT NULL,
+	loss double precision NOT NULL CHECK (loss > '-Infinity' AND loss < 'Infinity'),
+	error double precision NOT NULL CHECK (error > '-Infinity' AND error < 'Infinity'),
+	seconds double precision NOT NULL CHECK (seconds >= 0 AND seconds < 'Infinity'),
 	trained_at timestamp with time zone NOT NULL,
 	trained_by name NOT NULL,
-	objective text NOT NULL DEFAULT 'squared',
-	solver text NOT NULL DEFAULT 'als',
+	objective text NOT NULL DEFAULT 'squared' CHECK (objective IN ('squared', 'logistic', 'bpr')),
+	solver text NOT NULL DEFAULT 'als' CHECK (solver IN ('als', 'sgd')),
 	link_low double precision,
 	link_high double precision,
-	held_out bigint NOT NULL DEFAULT 0,
-	held_out_loss double precision,
-	best_iteration integer NOT NULL DEFAULT 0,
-	options jsonb NOT NULL DEFAULT '{}',
-	settings jsonb NOT NULL DEFAULT '{}',
-	PRIMARY KEY (schema, model)
+	held_out bigint NOT NULL DEFAULT 0 CHECK (held_out BETWEEN 0 AND 1000000000000000),
+	held_out_loss double precision CHECK (held_out_loss > '-Infinity' AND held_out_loss < 'Infinity'),
+	best_iteration integer NOT NULL DEFAULT 0 CHECK (best_iteration >= 0),
+	options jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
+	settings jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
+	PRIMARY KEY (schema, model),
+	CONSTRAINT mf_models_rating_range_check CHECK (rating_min <= rating_max),
+	CONSTRAINT mf_models_link_check CHECK ((link_low IS NULL) = (link_high IS NULL)
+		AND link_low < link_high AND link_low > -8e307 AND link_high < 8e307),
+	CONSTRAINT mf_models_best_iteration_iterations_check CHECK (best_iteration <= iterations),
+	CONSTRAINT mf_models_solver_objective_check CHECK (solver = 'sgd' OR objective = 'squared'),
+	CONSTRAINT mf_models_gramian_users_check CHECK (gramian_users IS NULL OR (array_ndims(gramian_users) = 2
+		AND array_length(gramian_users, 1) = factors AND array_length(gramian_users, 2) = factors) IS TRUE),
+	CONSTRAINT mf_models_gramian_items_check CHECK (gramian_items IS NULL OR (array_ndims(gramian_items) = 2
+		AND array_length(gramian_items, 1) = factors AND array_length(gramian_items, 2) = factors) IS TRUE)
 );
 COMMENT ON TABLE mf_models IS 'one row per model: where it came from, every option, counts and losses';
 COMMENT ON COLUMN mf_models.schema IS
@@ -202,11 +213,11 @@ COMMENT ON COLUMN mf_models.settings IS
 CREATE TABLE mf_history (
 	schema name NOT NULL,
 	model name NOT NULL,
-	iteration integer NOT NULL,
-	error double precision NOT NULL,
-	loss double precision NOT NULL,
-	seconds double precision NOT NULL,
-	held_out_loss double precision,
+	iteration integer NOT NULL CHECK (iteration BETWEEN 1 AND 100000),
+	error double precision NOT NULL CHECK (error > '-Infinity' AND error < 'Infinity'),
+	loss double precision NOT NULL CHECK (loss > '-Infinity' AND loss < 'Infinity'),
+	seconds double precision NOT NULL CHECK (seconds >= 0 AND seconds < 'Infinity'),
+	held_out_loss double precision CHECK (held_out_loss > '-Infinity' AND held_out_loss < 'Infinity'),
 	PRIMARY KEY (schema, model, iteration)
 );
 COMMENT ON TABLE mf_history IS 'one row per model and iteration of its last training';

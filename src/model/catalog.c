@@ -1,5 +1,5 @@
 /*
- * catalog.c: the rows of mf_models, read and written.
+ * catalog.c: the rows of mf_models, found and written; record.c takes them apart.
  *
  * Reading goes straight through the primary key's index, since serving does it
  * for every call and everyone may read mf_models. Which snapshot is the
@@ -23,7 +23,6 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -35,105 +34,15 @@
 #include "compat.h"
 #include "model/catalog.h"
 
-Oid
-catalog_relid(Oid extension_schema, const char *table)
-{
-	Oid			relid = get_relname_relid(table, extension_schema);
-
-	if (!OidIsValid(relid))
-		elog(ERROR, "table %s is not in the schema of the extension", table);
-	return relid;
-}
-
 /* ---- Reading ---- */
 
-static const char *
-NameColumn(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
+static bool
+IsFlagged(HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
-	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
+	Datum		value = heap_getattr(tuple, Anum_models_is_default, desc, &isnull);
 
-	return isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
-}
-
-static Datum
-Column(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
-
-	if (isnull)
-		elog(ERROR, "unexpected null in column %d of mf_models", attno);
-	return value;
-}
-
-/* A number that may be missing: NaN then. */
-static double
-RealColumn(HeapTuple tuple, TupleDesc desc, AttrNumber attno)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, attno, desc, &isnull);
-
-	return isnull ? get_float8_nan() : DatumGetFloat8(value);
-}
-
-void
-catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
-{
-	ModelRecord *record = &row->record;
-
-#define GET_NAME(col) NameColumn(tuple, desc, Anum_models_##col)
-#define GET(col) Column(tuple, desc, Anum_models_##col)
-#define GET_REAL(col) RealColumn(tuple, desc, Anum_models_##col)
-
-	memset(row, 0, sizeof(*row));
-	row->schema = GET_NAME(schema);
-	row->name = GET_NAME(model);
-	row->owner = GET_NAME(owner);
-	row->is_default = DatumGetBool(GET(is_default));
-	row->created_at = DatumGetTimestampTz(GET(created_at));
-	record->implicit = strcmp(TextDatumGetCString(GET(feedback)), "implicit") == 0;
-	record->biased = DatumGetBool(GET(biased));
-	record->factors = DatumGetInt32(GET(factors));
-	record->mean = DatumGetFloat8(GET(mean));
-	record->rating_min = DatumGetFloat8(GET(rating_min));
-	record->rating_max = DatumGetFloat8(GET(rating_max));
-	record->source_schema = GET_NAME(source_schema);
-	record->source_table = GET_NAME(source_table);
-	record->user_col = GET_NAME(user_col);
-	record->item_col = GET_NAME(item_col);
-	record->rating_col = GET_NAME(rating_col);
-	record->users = DatumGetInt64(GET(users));
-	record->items = DatumGetInt64(GET(items));
-	record->ratings = DatumGetInt64(GET(ratings));
-	record->skipped = DatumGetInt64(GET(skipped));
-	record->iterations = DatumGetInt32(GET(iterations));
-	record->regularization = DatumGetFloat8(GET(regularization));
-	record->reg_exponent = DatumGetFloat8(GET(reg_exponent));
-	record->bias_regularization = DatumGetFloat8(GET(bias_regularization));
-	record->alpha = DatumGetFloat8(GET(alpha));
-	record->unobserved_weight = DatumGetFloat8(GET(unobserved_weight));
-	record->seed = DatumGetInt64(GET(seed));
-	record->loss = DatumGetFloat8(GET(loss));
-	record->error = DatumGetFloat8(GET(error));
-	record->seconds = DatumGetFloat8(GET(seconds));
-	record->objective = TextDatumGetCString(GET(objective));
-	record->solver = TextDatumGetCString(GET(solver));
-	record->link_low = GET_REAL(link_low);
-	record->link_high = GET_REAL(link_high);
-	record->linked = !isnan(record->link_low) && !isnan(record->link_high);
-	record->held_out = DatumGetInt64(GET(held_out));
-	record->held_out_loss = GET_REAL(held_out_loss);
-	record->best_iteration = DatumGetInt32(GET(best_iteration));
-	filter_read(GET(options), &record->filter);
-	if (record->rating_col == NULL)
-		record->filter.min_rating = NULL;
-	record->sampled = option_number(GET(settings), "negatives") > 0 ||
-		option_number(GET(settings), "weight_decay") > 0;
-
-#undef GET_REAL
-#undef GET
-#undef GET_NAME
+	return !isnull && DatumGetBool(value);
 }
 
 /*
@@ -143,7 +52,8 @@ catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row)
 static List *
 ScanRows(Oid extension_schema, const char *schema, const char *model, Snapshot snapshot)
 {
-	Relation	rel;
+	Oid			index;
+	Relation	rel = catalog_open_models(extension_schema, AccessShareLock, &index);
 	SysScanDesc scan;
 	ScanKeyData key[2];
 	NameData	schema_name;
@@ -151,7 +61,6 @@ ScanRows(Oid extension_schema, const char *schema, const char *model, Snapshot s
 	HeapTuple	tuple;
 	List	   *rows = NIL;
 
-	rel = table_open(catalog_relid(extension_schema, "mf_models"), AccessShareLock);
 	namestrcpy(&schema_name, schema);
 	ScanKeyInit(&key[0], Anum_models_schema, BTEqualStrategyNumber, F_NAMEEQ,
 				NameGetDatum(&schema_name));
@@ -163,14 +72,12 @@ ScanRows(Oid extension_schema, const char *schema, const char *model, Snapshot s
 	}
 
 	snapshot = RegisterSnapshot(snapshot);
-	scan = systable_beginscan(rel, relation_primary_key(rel), true, snapshot,
-							  model != NULL ? 2 : 1, key);
+	scan = systable_beginscan(rel, index, true, snapshot, model != NULL ? 2 : 1, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		CatalogRow *row;
 
-		if (model == NULL &&
-			!DatumGetBool(Column(tuple, RelationGetDescr(rel), Anum_models_is_default)))
+		if (model == NULL && !IsFlagged(tuple, RelationGetDescr(rel)))
 			continue;
 		row = palloc(sizeof(CatalogRow));
 		catalog_row_read(tuple, RelationGetDescr(rel), row);
@@ -341,6 +248,7 @@ static void
 WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 {
 	Relation	rel;
+	Oid			index;
 	TupleDesc	desc;
 	Oid			types[Natts_models];
 	Datum		values[Natts_models];
@@ -410,7 +318,7 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 	initStringInfo(&columns);
 	initStringInfo(&params);
 	initStringInfo(&sets);
-	rel = table_open(catalog_relid(target->extension_schema, "mf_models"), RowExclusiveLock);
+	rel = catalog_open_models(target->extension_schema, RowExclusiveLock, &index);
 	desc = RelationGetDescr(rel);
 	for (i = 0; i < Natts_models; i++)
 	{

@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "storage/lockdefs.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -111,7 +112,7 @@ extern bool model_side_inspect(Relation rel, ModelSide *side, const char **probl
  */
 extern void model_target_recheck(ModelTarget *target);
 
-/* ---- Rows of mf_models (catalog.c) ---- */
+/* ---- What is in mf_models (record.c) ---- */
 
 typedef struct CatalogRow
 {
@@ -120,14 +121,26 @@ typedef struct CatalogRow
 	const char *owner;
 	bool		is_default;
 	TimestampTz created_at;
-	ModelRecord record;			/* gramians not read */
+	Datum	   *values;			/* all columns, not looked at yet */
+	bool	   *nulls;
 } CatalogRow;
 
 /* mf_models or mf_history, in the extension's schema. */
 extern Oid	catalog_relid(Oid extension_schema, const char *table);
 
+/* An error unless the columns are there that the code reads by position. */
+extern void catalog_check_table(Relation rel, bool models);
+
+/* Opens mf_models, checked so; gives the primary key's index too. */
+extern Relation catalog_open_models(Oid extension_schema, LOCKMODE lockmode, Oid *key);
+
 /* Reads a row; everything in it is a copy. */
 extern void catalog_row_read(HeapTuple tuple, TupleDesc desc, CatalogRow *row);
+
+/* What the row says of its model, each value checked; Gramians are not read. */
+extern void catalog_row_record(const CatalogRow *row, ModelRecord *record);
+
+/* ---- Rows of mf_models (catalog.c) ---- */
 
 extern bool catalog_row_find(Oid extension_schema, const char *schema,
 							 const char *model, Snapshot snapshot, CatalogRow *row);

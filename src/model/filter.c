@@ -28,7 +28,7 @@
 #include "model/idsql.h"
 #include "model/number.h"
 
-/* The text of a value in the object; NULL where it is not there, or no scalar. */
+/* The text of a value in the object; NULL where it is not there, or null. */
 static char *
 OptionText(Jsonb *options, const char *name)
 {
@@ -37,12 +37,20 @@ OptionText(Jsonb *options, const char *name)
 
 	if (value == NULL)
 		return NULL;
-	if (value->type == jbvString)
-		return pnstrdup(value->val.string.val, value->val.string.len);
-	if (value->type == jbvNumeric)
-		return DatumGetCString(DirectFunctionCall1(numeric_out,
-												   NumericGetDatum(value->val.numeric)));
-	return NULL;
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		case jbvBinary:
+			return JsonbToCString(NULL, value->val.binary.data, value->val.binary.len);
+		default:
+			return NULL;
+	}
 }
 
 void
@@ -63,11 +71,18 @@ filter_read(Datum options, RatingFilter *filter)
 		filter->since = OptionText(object, "since");
 }
 
+char *
+option_text(Datum options, const char *name)
+{
+	Jsonb	   *object = DatumGetJsonbP(options);
+
+	return JB_ROOT_IS_OBJECT(object) ? OptionText(object, name) : NULL;
+}
+
 double
 option_number(Datum options, const char *name)
 {
-	Jsonb	   *object = DatumGetJsonbP(options);
-	char	   *text = JB_ROOT_IS_OBJECT(object) ? OptionText(object, name) : NULL;
+	char	   *text = option_text(options, name);
 
 	return text == NULL ? 0 : DatumGetFloat8(DirectFunctionCall1(float8in, CStringGetDatum(text)));
 }

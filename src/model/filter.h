@@ -18,6 +18,9 @@ typedef struct RatingFilter
 /* Those of a model, from what mf_models has in the column `options`. */
 extern void filter_read(Datum options, RatingFilter *filter);
 
+/* An option of the columns `options` or `settings` as text; NULL where it is not there. */
+extern char *option_text(Datum options, const char *name);
+
 /* A number of the columns `options` or `settings`; 0 where it is not there. */
 extern double option_number(Datum options, const char *name);
 

@@ -44,8 +44,8 @@ static float *
 ReadGramian(const Model *model, MfSide side)
 {
 	AttrNumber	attno = side == MF_USERS ? Anum_models_gramian_users : Anum_models_gramian_items;
-	Relation	rel = table_open(catalog_relid(model->extension_schema, "mf_models"),
-								 AccessShareLock);
+	Oid			index;
+	Relation	rel = catalog_open_models(model->extension_schema, AccessShareLock, &index);
 	Snapshot	snapshot = RegisterSnapshot(GetActiveSnapshot());
 	ScanKeyData key[2];
 	NameData	schema_name;
@@ -60,7 +60,7 @@ ReadGramian(const Model *model, MfSide side)
 				NameGetDatum(&schema_name));
 	ScanKeyInit(&key[1], Anum_models_model, BTEqualStrategyNumber, F_NAMEEQ,
 				NameGetDatum(&model_name));
-	scan = systable_beginscan(rel, relation_primary_key(rel), true, snapshot, 2, key);
+	scan = systable_beginscan(rel, index, true, snapshot, 2, key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{

@@ -352,6 +352,7 @@ mf_guard(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("mf_guard() cannot be a trigger of table \"%s\"",
 						RelationGetRelationName(rel))));
+	catalog_check_table(rel, is_models);
 
 	LookAt(&row, trigger->tg_trigtuple, desc);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))

@@ -210,7 +210,7 @@ model_open(Oid extension_schema, const char *name)
 		TablesGone(&row, model_table_name(row.name, MF_USERS));
 	model->schema_name = unconstify(char *, row.schema);
 	model->name = unconstify(char *, row.name);
-	model->record = row.record;
+	catalog_row_record(&row, &model->record);
 	OpenSide(&row, MF_USERS, &model->side[MF_USERS]);
 	OpenSide(&row, MF_ITEMS, &model->side[MF_ITEMS]);
 	return model;

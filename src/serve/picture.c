@@ -379,7 +379,8 @@ ReadHistory(const Model *model, History *history)
 	values[0] = CStringGetTextDatum(model->schema_name);
 	values[1] = CStringGetTextDatum(model->name);
 	SPI_connect();
-	if (SPI_execute_with_args(psprintf("SELECT iteration::pg_catalog.float8, error, loss, held_out_loss FROM %s "
+	if (SPI_execute_with_args(psprintf("SELECT iteration::pg_catalog.float8, error::pg_catalog.float8, "
+									   "loss::pg_catalog.float8, held_out_loss::pg_catalog.float8 FROM %s "
 									   "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2 "
 									   "ORDER BY iteration",
 									   quote_qualified_identifier(get_namespace_name(model->extension_schema),
@@ -400,8 +401,15 @@ ReadHistory(const Model *model, History *history)
 
 			to[k][i] = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
 													k + 1, &isnull));
-			if (isnull || !isfinite(to[k][i]))
-				history->held_out = false;
+			if (!isnull && isfinite(to[k][i]))
+				continue;
+			if (k < CURVES)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("mf_history has an error or a loss of model \"%s\" that is not finite",
+								quote_qualified_identifier(model->schema_name, model->name)),
+						 errhint("Train the model again.")));
+			history->held_out = false;
 		}
 	}
 	SPI_finish();

@@ -118,10 +118,11 @@ RestoreBest(const Best *best, const TrainOptions *options, Crew *crew)
 
 /* ---- Iterations ---- */
 
-static void
-CheckFinite(const TrainOptions *options, const ModelIteration *iteration)
+void
+fit_check_finite(const TrainOptions *options, const ModelIteration *iteration, bool held_out)
 {
-	if (!isfinite(iteration->error) || !isfinite(iteration->loss))
+	if (!isfinite(iteration->error) || !isfinite(iteration->loss) ||
+		(held_out && !isfinite(iteration->held_out_loss)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("the training diverged in iteration %d", iteration->iteration),
@@ -172,9 +173,10 @@ fit_run(Fit *fit, const TrainOptions *options, const RatingSet *ratings, Crew *c
 
 		iteration->iteration = k;
 		solver->iterate(options, ratings, crew, iteration);
-		CheckFinite(options, iteration);
+		fit_check_finite(options, iteration, false);
 		iteration->held_out_loss = ratings->nheld == 0 ? NAN :
 			heldout_loss(options, ratings, crew);
+		fit_check_finite(options, iteration, ratings->nheld > 0);
 		iteration->seconds = fit_seconds(fit);
 		fit->iterations = k;
 		Report(options, ratings, iteration);

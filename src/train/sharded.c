@@ -98,6 +98,7 @@ Iterate(Sharded *sharded, Fit *fit)
 
 		iteration->iteration = k;
 		Measure(sharded, iteration);
+		fit_check_finite(options, iteration, false);
 		iteration->seconds = fit_seconds(fit);
 		iteration->held_out_loss = get_float8_nan();
 		fit->iterations = k;

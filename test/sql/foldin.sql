@@ -290,7 +290,7 @@ SAVEPOINT s;
 SELECT count(*) FROM mf_topk(7, 5, 'picky');
 SELECT count(*) FROM mf_topk(7, 5, 'picky', live => true);
 ROLLBACK TO s;
-UPDATE mf_models SET options = '["min_rating"]' WHERE schema = 'mf_foldin' AND model = 'late';
+UPDATE mf_models SET options = '{"min_rating": null}' WHERE schema = 'mf_foldin' AND model = 'late';
 SELECT count(*) FROM mf_topk(7, 5, 'late', live => true);
 UPDATE mf_models SET options = '{"min_rating": 2, "since": "x"}' WHERE schema = 'mf_foldin' AND model = 'late';
 SELECT count(*) FROM mf_topk(7, 5, 'late', live => true);
