@@ -69,6 +69,7 @@
 #define rd_locator rd_node
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "storage/buffile.h"
 #include "utils/acl.h"
 
@@ -94,6 +95,8 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 {
 	return classid == NamespaceRelationId ?
 		pg_namespace_aclcheck(objectid, roleid, mode) :
+		classid == ProcedureRelationId ?
+		pg_proc_aclcheck(objectid, roleid, mode) :
 		pg_class_aclcheck(objectid, roleid, mode);
 }
 #endif

@@ -23,6 +23,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
+#include "model/idtext.h"
 #include "model/number.h"
 #include "numerics/sampling.h"
 #include "train/ids.h"
@@ -32,11 +33,11 @@ PG_FUNCTION_INFO_V1(mf_holdout);
 /* How the texts of an argument are had; kept for the query. */
 typedef struct ArgumentText
 {
-	FmgrInfo	output;
+	IdText		text;
 	bool		fix_settings;
 } ArgumentText;
 
-/* Can settings not change what the type's output function returns? */
+/* Can settings not change the type's texts? */
 static bool
 TextIsFixed(Oid type)
 {
@@ -51,6 +52,7 @@ TextIsFixed(Oid type)
 		case BPCHAROID:
 		case NAMEOID:
 		case NUMERICOID:
+		case BOOLOID:
 		case UNKNOWNOID:
 			return true;
 	}
@@ -65,8 +67,6 @@ PrepareArguments(FunctionCallInfo fcinfo)
 	for (int arg = 0; arg < 2; arg++)
 	{
 		Oid			type = get_fn_expr_argtype(fcinfo->flinfo, arg);
-		Oid			output;
-		bool		isvarlena;
 
 		if (!OidIsValid(type))
 			ereport(ERROR,
@@ -74,8 +74,7 @@ PrepareArguments(FunctionCallInfo fcinfo)
 					 errmsg("could not determine the type of argument %d of function %s",
 							arg + 1, "mf_holdout")));
 		type = getBaseType(type);
-		getTypeOutputInfo(type, &output, &isvarlena);
-		fmgr_info_cxt(output, &texts[arg].output, fcinfo->flinfo->fn_mcxt);
+		idtext_prepare(&texts[arg].text, type, fcinfo->flinfo->fn_mcxt);
 		texts[arg].fix_settings = !TextIsFixed(type);
 	}
 	return texts;
@@ -85,7 +84,7 @@ static uint64
 HashArgument(ArgumentText *text, Datum value)
 {
 	int			nestlevel = text->fix_settings ? ids_fix_settings() : 0;
-	char	   *string = OutputFunctionCall(&text->output, value);
+	char	   *string = idtext_cstring(&text->text, value);
 	uint64		hash = id_hash(string);
 
 	if (text->fix_settings)

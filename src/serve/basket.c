@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "model/idtext.h"
 #include "model/number.h"
 #include "serve/basket.h"
 #include "serve/rank.h"
@@ -79,16 +80,6 @@ basket_init(Basket *basket, Model *model)
 	basket->items = palloc(basket->capacity * sizeof(BasketItem));
 }
 
-static char *
-IdText(const Basket *basket, Datum id)
-{
-	Oid			function;
-	bool		varlena;
-
-	getTypeOutputInfo(basket->type->type_id, &function, &varlena);
-	return OidOutputFunctionCall(function, id);
-}
-
 /* As training refuses it. */
 static void
 CheckValue(const Basket *basket, Datum id, double value)
@@ -100,11 +91,11 @@ CheckValue(const Basket *basket, Datum id, double value)
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 isnan(value) ?
-			 errmsg("the rating of item \"%s\" is not a number", IdText(basket, id)) :
+			 errmsg("the rating of item \"%s\" is not a number", idtext_once(basket->type->type_id, id)) :
 			 negative ?
-			 errmsg("rating \"%s\" of item \"%s\" is negative", number_text(value), IdText(basket, id)) :
+			 errmsg("rating \"%s\" of item \"%s\" is negative", number_text(value), idtext_once(basket->type->type_id, id)) :
 			 errmsg("rating \"%s\" of item \"%s\" is out of range for type real",
-					number_text(value), IdText(basket, id)),
+					number_text(value), idtext_once(basket->type->type_id, id)),
 			 negative ? errdetail("Implicit feedback takes counts or other weights of at least 0.") : 0));
 }
 

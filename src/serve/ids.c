@@ -43,16 +43,6 @@ LookUpInput(IdConversion *conversion, MemoryContext context)
 	fmgr_info_cxt(function, &conversion->in, context);
 }
 
-static void
-LookUpOutput(IdConversion *conversion, MemoryContext context)
-{
-	Oid			function;
-	bool		varlena;
-
-	getTypeOutputInfo(conversion->from, &function, &varlena);
-	fmgr_info_cxt(function, &conversion->out, context);
-}
-
 /* What both directions share; false if there is no way. */
 static bool
 Prepare(IdConversion *conversion, Oid from, Oid to)
@@ -99,7 +89,7 @@ id_prepare_argument(IdConversion *conversion, Oid type, const Model *model, MfSi
 						SideName(side), format_type_be(key), format_type_be(type)),
 				 errhint("Cast the %s id to %s, or to text, which is read as an id of any type.",
 						 SideName(side), format_type_be(key))));
-	LookUpOutput(conversion, context);
+	idtext_prepare(&conversion->out, conversion->from, context);
 	LookUpInput(conversion, context);
 	conversion->kind = ID_FROM_TEXT;
 }
@@ -120,7 +110,7 @@ id_prepare_result(IdConversion *conversion, Oid type, const Model *model, MfSide
 						SideName(side), format_type_be(key), format_type_be(type)),
 				 errhint("Name the type that the result is to have: %s.",
 						 psprintf(example, format_type_be(key)))));
-	LookUpOutput(conversion, context);
+	idtext_prepare(&conversion->out, conversion->from, context);
 	conversion->kind = ID_TO_TEXT;
 }
 
@@ -170,12 +160,11 @@ id_convert(IdConversion *conversion, Datum id, Datum *result)
 		case ID_INTEGER:
 			return ConvertInteger(conversion, id, result);
 		case ID_FROM_TEXT:
-			text = OutputFunctionCall(&conversion->out, id);
+			text = idtext_cstring(&conversion->out, id);
 			*result = InputFunctionCall(&conversion->in, text, conversion->in_param, -1);
 			return true;
 		case ID_TO_TEXT:
-			text = OutputFunctionCall(&conversion->out, id);
-			*result = CStringGetTextDatum(text);
+			*result = idtext_datum(&conversion->out, id);
 			return true;
 		case ID_UNPREPARED:
 			break;

@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 
+#include "model/idtext.h"
 #include "model/model.h"
 
 typedef enum IdConversionKind
@@ -14,7 +15,7 @@ typedef enum IdConversionKind
 	ID_SAME,					/* the same type, or one that is stored alike */
 	ID_INTEGER,					/* between smallint, int and bigint */
 	ID_FROM_TEXT,				/* by the input function of the target */
-	ID_TO_TEXT					/* by the output function of the source */
+	ID_TO_TEXT					/* as a cast to text */
 } IdConversionKind;
 
 typedef struct IdConversion
@@ -24,7 +25,7 @@ typedef struct IdConversion
 	Oid			to;
 	FmgrInfo	in;				/* of the target, ID_FROM_TEXT */
 	Oid			in_param;
-	FmgrInfo	out;			/* of the source, both textual kinds */
+	IdText		out;			/* of the source, both textual kinds */
 } IdConversion;
 
 /*

@@ -24,6 +24,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/idtext.h"
 #include "model/plans.h"
 #include "serve/call.h"
 #include "serve/map.h"
@@ -136,9 +137,6 @@ FindLabel(const LabelSource *labels, Datum id)
 static char *
 Label(const LabelSource *labels, Datum id)
 {
-	Oid			output;
-	bool		varlena;
-
 	if (labels->sql != NULL)
 	{
 		char	   *label = NULL;
@@ -149,8 +147,7 @@ Label(const LabelSource *labels, Datum id)
 		if (label != NULL)
 			return label;
 	}
-	getTypeOutputInfo(labels->key_type, &output, &varlena);
-	return OidOutputFunctionCall(output, id);
+	return idtext_once(labels->key_type, id);
 }
 
 /* ---- The map ---- */

@@ -19,6 +19,7 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "model/idtext.h"
 #include "train/ids.h"
 
 /* Bytes of an id that messages show. */
@@ -115,18 +116,15 @@ ids_hash(IdSet *set, MemoryContext context)
 	int			nestlevel = ids_fix_settings();
 	MemoryContext scratch = AllocSetContextCreate(context, "factor id texts",
 												  ALLOCSET_DEFAULT_SIZES);
-	Oid			output;
-	bool		isvarlena;
-	FmgrInfo	flinfo;
+	IdText		idtext;
 	MemoryContext oldcontext;
 
-	getTypeOutputInfo(set->key.type, &output, &isvarlena);
-	fmgr_info_cxt(output, &flinfo, context);
+	idtext_prepare(&idtext, set->key.type, context);
 
 	oldcontext = MemoryContextSwitchTo(scratch);
 	for (uint32 k = 0; k < set->n; k++)
 	{
-		set->hash[k] = id_hash(OutputFunctionCall(&flinfo, set->ids[k]));
+		set->hash[k] = id_hash(idtext_cstring(&idtext, set->ids[k]));
 		if ((k & 255) == 0)
 		{
 			MemoryContextReset(scratch);
@@ -173,14 +171,9 @@ ids_sort(const ModelKey *key, uint32 n, const Datum *ids, const uint64 *rows,
 char *
 id_text(const ModelKey *key, Datum id)
 {
-	Oid			output;
-	bool		isvarlena;
-	char	   *text;
-	int			len;
+	char	   *text = idtext_once(key->type, id);
+	int			len = (int) strlen(text);
 
-	getTypeOutputInfo(key->type, &output, &isvarlena);
-	text = OidOutputFunctionCall(output, id);
-	len = (int) strlen(text);
 	if (len > TEXT_SHOWN)
 	{
 		text[pg_mbcliplen(text, len, TEXT_SHOWN)] = '\0';
