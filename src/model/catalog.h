@@ -106,6 +106,9 @@ extern bool model_tables_owned(const ModelTables *tables, Oid role);
  */
 extern bool model_side_inspect(Relation rel, ModelSide *side, const char **problem);
 
+/* " COLLATE ..." for a type that has collations, else "". */
+extern char *model_collate_clause(Oid collation);
+
 /*
  * Looks at the target again, and locks its tables, before the first write;
  * they were not locked while training went on.

@@ -3,6 +3,10 @@
  *
  * By a cursor, so that the executor sees to privileges and row security, memory
  * stays bounded, and the reader may do other work between two rows.
+ *
+ * The order is that of the key column's own collation, and is checked: an index
+ * that was built under another version of the collation returns rows in another
+ * order, and whoever breaks ties by it would give other answers each time.
  */
 #include "postgres.h"
 
@@ -10,8 +14,10 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "model/scan.h"
@@ -31,6 +37,10 @@ struct SideScan
 	Portal		portal;
 	SPITupleTable *batch;
 	MemoryContext row_context;	/* of one row's detoasted factors */
+	MemoryContext id_context;	/* of the last id of a batch */
+	TypeCacheEntry *type;
+	bool		started;		/* `last` is the id of the row before */
+	Datum		last;
 	uint64		next;			/* row of the batch */
 	uint64		n;
 };
@@ -65,6 +75,9 @@ side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_i
 											 kind != SIDE_SCAN_LATEST, CURSOR_OPT_NO_SCROLL);
 	scan->row_context = AllocSetContextCreate(CurrentMemoryContext, "factor side row",
 											  ALLOCSET_DEFAULT_SIZES);
+	scan->id_context = AllocSetContextCreate(CurrentMemoryContext, "factor side id",
+											 ALLOCSET_SMALL_SIZES);
+	scan->type = lookup_type_cache(side->key.type, TYPECACHE_CMP_PROC_FINFO);
 	pfree(sql.data);
 	return scan;
 }
@@ -83,6 +96,39 @@ Column(const SideScan *scan, int column)
 	return value;
 }
 
+/* In the context of the row. */
+static void
+CheckOrder(SideScan *scan, Datum id)
+{
+	if (scan->started &&
+		DatumGetInt32(FunctionCall2Coll(&scan->type->cmp_proc_finfo,
+										scan->side->key.collation, scan->last, id)) >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("the rows of table %s do not come in the order of column \"%s\"",
+						scan->side->table, scan->side->key.column),
+				 errhint("Rebuild its primary key: REINDEX TABLE %s; and after a change of the collation's version ALTER COLLATION ... REFRESH VERSION.",
+						 scan->side->table)));
+	scan->last = id;
+	scan->started = true;
+}
+
+/* Lets go of a batch, but for the id that the next row is compared with. */
+static void
+FreeBatch(SideScan *scan)
+{
+	if (scan->started)
+	{
+		MemoryContext old;
+
+		MemoryContextReset(scan->id_context);
+		old = MemoryContextSwitchTo(scan->id_context);
+		scan->last = datumCopy(scan->last, scan->side->key_byval, scan->side->key_length);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_freetuptable(scan->batch);
+}
+
 bool
 side_scan_next(SideScan *scan, SideRow *row)
 {
@@ -91,7 +137,7 @@ side_scan_next(SideScan *scan, SideRow *row)
 	if (scan->next == scan->n)
 	{
 		CHECK_FOR_INTERRUPTS();
-		SPI_freetuptable(scan->batch);
+		FreeBatch(scan);
 		SPI_cursor_fetch(scan->portal, true, ROWS_PER_FETCH);
 		scan->batch = SPI_tuptable;
 		scan->n = SPI_processed;
@@ -103,6 +149,7 @@ side_scan_next(SideScan *scan, SideRow *row)
 	MemoryContextReset(scan->row_context);
 	old = MemoryContextSwitchTo(scan->row_context);
 	row->id = Column(scan, COLUMN_KEY);
+	CheckOrder(scan, row->id);
 	if (scan->kind != SIDE_SCAN_IDS)
 	{
 		row->bias = DatumGetFloat4(Column(scan, COLUMN_BIAS));
@@ -124,5 +171,6 @@ side_scan_end(SideScan *scan)
 	SPI_freetuptable(scan->batch);
 	SPI_cursor_close(scan->portal);
 	MemoryContextDelete(scan->row_context);
+	MemoryContextDelete(scan->id_context);
 	pfree(scan);
 }

@@ -16,6 +16,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_operator.h"
@@ -188,6 +189,26 @@ model_equality_operator(Oid type)
 	return text;
 }
 
+char *
+model_collate_clause(Oid collation)
+{
+	HeapTuple	tuple;
+	Form_pg_collation form;
+	char	   *clause;
+
+	if (!OidIsValid(collation))
+		return "";
+	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	clause = psprintf(" COLLATE %s",
+					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												 NameStr(form->collname)));
+	ReleaseSysCache(tuple);
+	return clause;
+}
+
 /* The key's columns may not take a name that the tables need. */
 static void
 CheckKeyNames(const ModelKey key[2])
@@ -230,6 +251,41 @@ CheckSchemaRight(Oid schema, AclMode mode)
 		aclcheck_error(result, OBJECT_SCHEMA, get_namespace_name(schema));
 }
 
+/*
+ * Two deterministic collations tell the same strings apart, however they order
+ * them. A nondeterministic one agrees with itself alone: ids that are one under
+ * it would be two rows of a model, or the other way round.
+ */
+static bool
+SameEquality(Oid a, Oid b)
+{
+	return a == b || !OidIsValid(a) || !OidIsValid(b) ||
+		(get_collation_isdeterministic(a) && get_collation_isdeterministic(b));
+}
+
+static void
+CheckSameEquality(const ModelTarget *target, MfSide which, const ModelSide *side)
+{
+	const ModelKey *want = &target->key[which];
+	const ModelKey *have = &side->key;
+
+	if (SameEquality(want->collation, have->collation))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_COLLATION_MISMATCH),
+			 errmsg("model \"%s\" tells %s ids apart otherwise than the ratings do",
+					model_name_quote(target->schema_name, target->name),
+					which == MF_USERS ? "user" : "item"),
+			 errdetail("The key of table %s has collation \"%s\", the column \"%s\" of the ratings \"%s\".",
+					   side->table, get_collation_name(have->collation), want->column,
+					   get_collation_name(want->collation)),
+			 errhint("Change the model's column with ALTER TABLE %s ALTER %s TYPE %s%s, or drop the model with mf_drop(%s).",
+					 side->table, quote_identifier(have->column),
+					 format_type_with_typemod(have->type, have->typmod),
+					 model_collate_clause(want->collation),
+					 quote_literal_cstr(model_name_quote(target->schema_name, target->name)))));
+}
+
 /* An existing table of a model must have the key that this training has. */
 static void
 CheckSameKey(ModelTarget *target, MfSide which, const ModelSide *side)
@@ -240,6 +296,7 @@ CheckSameKey(ModelTarget *target, MfSide which, const ModelSide *side)
 	if (strcmp(have->column, want->column) == 0 && have->type == want->type &&
 		(have->typmod == -1 || have->typmod == want->typmod))
 	{
+		CheckSameEquality(target, which, side);
 		/* The rows are written with the table's own collation. */
 		target->key[which] = *have;
 		return;

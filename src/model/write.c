@@ -15,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -23,7 +22,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/queryenvironment.h"
-#include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
@@ -41,27 +39,6 @@ Execute(const char *sql, int expected)
 		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
 }
 
-/* " COLLATE ..." for a type that has collations, else "". */
-static char *
-CollateText(Oid collation)
-{
-	HeapTuple	tuple;
-	Form_pg_collation form;
-	char	   *clause;
-
-	if (!OidIsValid(collation))
-		return "";
-	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", collation);
-	form = (Form_pg_collation) GETSTRUCT(tuple);
-	clause = psprintf(" COLLATE %s",
-					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
-												 NameStr(form->collname)));
-	ReleaseSysCache(tuple);
-	return clause;
-}
-
 static void
 CreateTable(ModelTarget *target, MfSide side, const char *table)
 {
@@ -73,7 +50,7 @@ CreateTable(ModelTarget *target, MfSide side, const char *table)
 					 table, quote_identifier(key->column),
 					 format_type_extended(key->type, key->typmod,
 										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
-					 CollateText(key->collation)),
+					 model_collate_clause(key->collation)),
 			SPI_OK_UTILITY);
 	target->relid[side] = get_relname_relid(model_table_name(target->name, side),
 											target->schema);

@@ -37,21 +37,13 @@
 #include "compat.h"
 #include "model/scan.h"
 #include "serve/refresh.h"
+#include "train/ids.h"
 #include "train/select.h"
 
 /* Of more ids than this the model's tables are rather read whole. */
 #define PARTIAL_IDS 100000
 
-#define ROWS_PER_INTERRUPT_CHECK 1024
-
 /* ---- The model's rows ---- */
-
-static int
-CompareIds(const RefreshSide *side, Datum a, Datum b)
-{
-	return DatumGetInt32(FunctionCall2Coll(&side->type->cmp_proc_finfo, side->ids->key.collation,
-										   a, b));
-}
 
 static uint64
 CountRows(const ModelSide *side)
@@ -143,7 +135,11 @@ TakeFromUnread(RefreshSide *side, const float *x, int d)
 		side->nunread--;
 }
 
-/* Reads the model's rows, which come in the order of the ids. */
+/*
+ * Reads the model's rows, and looks for the id of each among those of the ratings.
+ * Those that the ratings do not have follow, in the order of reading; of them what
+ * is named is to be solved, that is to say removed.
+ */
 static void
 LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 {
@@ -152,11 +148,12 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	size_t		stride = als_stride(refresh->spec.factors);
 	MemoryContext context = CurrentMemoryContext;
 	Datum		only = (Datum) 0;
-	uint32		at = 0;
+	IdSearch	search;
 	SideScan   *scan;
 	SideRow		row;
 
 	AllocSide(refresh, which, ids);
+	id_search_init(&search, ids);
 	if (refresh->partial)
 		only = IdsToRead(side);
 	if (refresh->partial && side->gramian != NULL)
@@ -165,14 +162,9 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	scan = side_scan_begin(refresh->model, which, SIDE_SCAN_LATEST, refresh->partial, only);
 	while (side_scan_next(scan, &row))
 	{
-		int			order = 1;
-		uint32		k;
+		uint32		k = id_search_find(&search, row.id);
 
-		while (at < ids->n && (order = CompareIds(side, ids->ids[at], row.id)) < 0)
-			if (++at % ROWS_PER_INTERRUPT_CHECK == 0)
-				CHECK_FOR_INTERRUPTS();
-		k = at;
-		if (at == ids->n || order != 0)
+		if (k == ids->n)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
@@ -183,6 +175,7 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 						 errmsg("rows are being added to table %s meanwhile", table->table)));
 			k = side->n++;
 			side->extra[k - ids->n] = datumCopy(row.id, table->key_byval, table->key_length);
+			side->touched[k] = idlist_contains(&side->named, row.id);
 			MemoryContextSwitchTo(old);
 		}
 		memcpy(side->vectors.factors + k * stride, row.factors,
@@ -200,44 +193,23 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 
 /* ---- What is named ---- */
 
-/* The first of n sorted ids that is not below `id`. */
-static uint32
-LowerBound(const RefreshSide *side, const Datum *ids, uint32 n, Datum id)
-{
-	uint32		low = 0;
-
-	while (n > 0)
-	{
-		uint32		half = n / 2;
-
-		if (CompareIds(side, ids[low + half], id) < 0)
-		{
-			low += half + 1;
-			n -= half + 1;
-		}
-		else
-			n = half;
-	}
-	return low;
-}
-
-/* Marks what is named; what neither ratings nor model know is passed over. */
+/*
+ * Marks what is named of the ratings; what neither they nor the model know is
+ * passed over.
+ */
 static void
 TouchNamed(RefreshSide *side)
 {
-	uint32		nextra = side->n - side->ids->n;
+	IdSearch	search;
 
+	id_search_init(&search, side->ids);
 	for (int64 i = 0; i < side->named.n; i++)
 	{
-		Datum		id = side->named.ids[i];
-		uint32		k = LowerBound(side, side->ids->ids, side->ids->n, id);
+		uint32		k = id_search_find(&search, side->named.ids[i]);
 
 		CHECK_FOR_INTERRUPTS();
-		if (k < side->ids->n && CompareIds(side, side->ids->ids[k], id) == 0)
+		if (k < side->ids->n)
 			side->touched[k] = true;
-		k = LowerBound(side, side->extra, nextra, id);
-		if (k < nextra && CompareIds(side, side->extra[k], id) == 0)
-			side->touched[side->ids->n + k] = true;
 	}
 }
 

@@ -58,6 +58,24 @@ extern void ids_sort(const ModelKey *key, uint32 n, const Datum *ids,
 					 const uint64 *rows, IdSet *set, IdRanks *ranks);
 
 /*
+ * Finds ids in a set, by the comparison and the collation that the set was sorted
+ * by and by no other order: whatever comes, and however it is sorted, an id is
+ * found or it is not there. Ids that do come in the set's order cost a comparison
+ * each, others as many as halving takes.
+ */
+typedef struct IdSearch
+{
+	const IdSet *set;
+	struct TypeCacheEntry *type;
+	uint32		next;			/* the place that is tried first */
+} IdSearch;
+
+extern void id_search_init(IdSearch *search, const IdSet *set);
+
+/* The id's place, or set->n where it is not in the set. */
+extern uint32 id_search_find(IdSearch *search, Datum id);
+
+/*
  * Fills in set->hash from set->ids; what it needs for that is allocated in the
  * context.
  */

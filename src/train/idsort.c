@@ -3,7 +3,10 @@
  *
  * The ids are sorted by the comparison function that btree would use, sort
  * support included, and by the column's collation, so that their order is that
- * of ORDER BY on the column.
+ * of ORDER BY on the column. Whoever has an id looks for it in that order, by
+ * halving. What is read elsewhere in what ought to be the same order is never
+ * merged with it: the collation of a column can change, and an index can have
+ * been built under another version of it.
  */
 #include "postgres.h"
 
@@ -166,6 +169,45 @@ ids_sort(const ModelKey *key, uint32 n, const Datum *ids, const uint64 *rows,
 	}
 	ids_hash(set, work);
 	MemoryContextDelete(work);
+}
+
+void
+id_search_init(IdSearch *search, const IdSet *set)
+{
+	search->set = set;
+	search->type = lookup_type_cache(set->key.type, TYPECACHE_CMP_PROC_FINFO);
+	search->next = 0;
+}
+
+uint32
+id_search_find(IdSearch *search, Datum id)
+{
+	const IdSet *set = search->set;
+	uint32		low = 0;
+	uint32		high = set->n;
+	uint32		middle = search->next;
+
+	while (low < high)
+	{
+		int			order;
+
+		if (middle < low || middle >= high)
+			middle = low + (high - low) / 2;
+		order = DatumGetInt32(FunctionCall2Coll(&search->type->cmp_proc_finfo,
+												set->key.collation, set->ids[middle], id));
+		if (order == 0)
+		{
+			search->next = middle + 1;
+			return middle;
+		}
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+		middle = low + (high - low) / 2;
+	}
+	search->next = low;
+	return set->n;
 }
 
 char *

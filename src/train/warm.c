@@ -3,40 +3,34 @@
  *
  * Alternating least squares solves the items from the users first, so the users'
  * vectors are all that has to be carried over; stochastic training moves both
- * sides from where they are. Both the ids and the model's rows are in the order
- * of the ids' type, so one pass over both brings them together.
+ * sides from where they are. Each of the model's rows is looked for among the ids
+ * of the ratings.
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
-#include "utils/typcache.h"
 
 #include "compat.h"
 #include "model/scan.h"
+#include "train/ids.h"
 #include "train/warm.h"
 
 void
 warm_side(const Model *model, MfSide which, const IdSet *ids, AlsSide *side)
 {
-	TypeCacheEntry *type = lookup_type_cache(ids->key.type, TYPECACHE_CMP_PROC_FINFO);
 	size_t		stride = als_stride(model->record.factors);
-	uint32		k = 0;
+	IdSearch	search;
 	SideScan   *scan;
 	SideRow		row;
 
+	id_search_init(&search, ids);
 	SPI_connect();
 	scan = side_scan_begin(model, which, SIDE_SCAN_VECTORS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
-		int			order = -1;
+		uint32		k = id_search_find(&search, row.id);
 
-		while (k < ids->n &&
-			   (order = DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, ids->key.collation,
-														ids->ids[k], row.id))) < 0)
-			k++;
 		if (k == ids->n)
-			break;
-		if (order > 0)
 			continue;
 		memcpy(side->factors + k * stride, row.factors, model->record.factors * sizeof(float));
 		side->bias[k] = row.bias;
