@@ -1,21 +1,107 @@
 /*
  * trial_table.c: the table of trials, a row for each.
  *
- * It is the caller's own, made by the search where it is not there. Its key is
- * the source, the protocol (how the pairs are split and judged) and the options:
- * what a search looks for before it tries a set.
+ * The search makes it where it is not there. Its key is the source, the protocol
+ * (how the pairs are split and judged) and the options: what a search looks for
+ * before it tries a set.
+ *
+ * It may be another role's, who has granted the caller to write it. What is learnt
+ * of the ratings, in scores and in the messages of trials that failed, is then
+ * learnt by that role: it needs the right to read all of them itself, and the
+ * table is read and written as that role, whose triggers fire for it.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
 #include "evaluate/tune.h"
+#include "model/model.h"
+
+/* ---- As its owner ---- */
+
+/* The table as it is now, locked; InvalidOid where there is none. */
+static Oid
+FindResults(const Search *search)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(search->results));
+
+	return RangeVarGetRelid(makeRangeVarFromNameList(names), RowExclusiveLock, true);
+}
+
+static Oid
+OwnerOf(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * Whether the current user may read all of the ratings. Row security is an error
+ * where it would leave some out, in views' tables too, which only the executor
+ * knows; no row is read.
+ */
+static void
+RequireAllRatings(const Search *search, Oid relid)
+{
+	const TrainCall *call = &search->call;
+
+	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	tune_query(SPI_OK_SELECT, "SELECT %s, %s%s%s FROM %s LIMIT 0",
+			   quote_identifier(call->user_col), quote_identifier(call->item_col),
+			   call->rating_col ? ", " : "",
+			   call->rating_col ? quote_identifier(call->rating_col) : "",
+			   tune_relation_name(relid));
+}
+
+/*
+ * Begins to act as the table's owner, if that is not the caller: who must be
+ * allowed to do what is about to be done, and the owner to know of it.
+ */
+static void
+ActAsOwner(const Search *search, ActingOwner *acting)
+{
+	Oid			relid = FindResults(search);
+	Oid			owner;
+	AclMode		mode = ACL_SELECT | ACL_INSERT;
+	char	   *what = psprintf("table %s", search->results);
+
+	memset(acting, 0, sizeof(*acting));
+	if (!OidIsValid(relid))
+		return;
+	owner = OwnerOf(relid);
+	if (owner == GetUserId())
+		return;
+	if (pg_class_aclmask(relid, GetUserId(), mode, ACLMASK_ALL) != mode)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+	owner_begin(acting, owner, what);
+	RequireAllRatings(search, search->call.ratings);
+	if (OidIsValid(search->test))
+		RequireAllRatings(search, search->test);
+	owner_end(acting);
+	owner_begin(acting, owner, what);
+}
+
+/* ---- The table ---- */
 
 /* The table that is there must be one of trials. */
 static void
@@ -36,14 +122,16 @@ CheckResults(const Search *search, Oid relid)
 void
 trials_make(const Search *search)
 {
-	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(search->results))),
-										 NoLock, true);
+	Oid			relid = FindResults(search);
+	ActingOwner acting;
 	StringInfoData sql;
 
 	/* Not IF NOT EXISTS alone: that has a NOTICE. */
 	if (OidIsValid(relid))
 	{
 		CheckResults(search, relid);
+		ActAsOwner(search, &acting);
+		owner_end(&acting);
 		return;
 	}
 	initStringInfo(&sql);
@@ -61,12 +149,16 @@ trials_make(const Search *search)
 bool
 trials_find(const Search *search, const char *set, char **error)
 {
+	ActingOwner acting;
+
+	ActAsOwner(search, &acting);
 	tune_query(SPI_OK_SELECT,
 		"SELECT error FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
 		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb "
 		"AND options OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb",
 		search->results, quote_literal_cstr(search->source),
 		quote_literal_cstr(search->protocol), quote_literal_cstr(set));
+	owner_end(&acting);
 	if (SPI_processed == 0)
 		return false;
 	*error = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
@@ -76,6 +168,7 @@ trials_find(const Search *search, const char *set, char **error)
 void
 trials_keep(const Search *search, const char *set, const Trial *trial, double seconds)
 {
+	ActingOwner acting;
 	StringInfoData values;
 
 	initStringInfo(&values);
@@ -86,6 +179,7 @@ trials_keep(const Search *search, const char *set, const Trial *trial, double se
 		else
 			appendStringInfo(&values, "'%.17g', ", trial->sum[m] / trial->count[m]);
 	}
+	ActAsOwner(search, &acting);
 	tune_query(SPI_OK_INSERT,
 		"INSERT INTO %s (trial, source, protocol, options, %s, users, pairs, error, seconds, finished_at) "
 		"SELECT 1 OPERATOR(pg_catalog.+) coalesce(pg_catalog.max(trial), 0), %s, %s, %s, %s"
@@ -95,6 +189,7 @@ trials_keep(const Search *search, const char *set, const Trial *trial, double se
 		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(set)), values.data,
 		trial->users, trial->pairs, trial->error ? quote_literal_cstr(trial->error) : "NULL",
 		seconds, search->results);
+	owner_end(&acting);
 }
 
 void
@@ -102,7 +197,9 @@ trials_best(const Search *search, Datum *values, bool *nulls, MemoryContext cont
 {
 	const char *metric = quote_identifier(tune_metrics[search->metric].name);
 	MemoryContext old;
+	ActingOwner acting;
 
+	ActAsOwner(search, &acting);
 	tune_query(SPI_OK_SELECT,
 		"SELECT %s, options::pg_catalog.text FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
 		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb AND %s IS NOT NULL "
@@ -110,6 +207,7 @@ trials_best(const Search *search, Datum *values, bool *nulls, MemoryContext cont
 		metric, search->results, quote_literal_cstr(search->source),
 		quote_literal_cstr(search->protocol), metric, metric,
 		tune_metrics[search->metric].less_is_better ? "ASC" : "DESC");
+	owner_end(&acting);
 	nulls[0] = nulls[1] = true;
 	if (SPI_processed == 0)
 		return;

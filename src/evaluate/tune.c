@@ -101,8 +101,8 @@ FindMetric(const char *name)
 			 errhint("The metrics there are: %s.", tune_metric_list(false))));
 }
 
-static char *
-QualifiedName(Oid relid)
+char *
+tune_relation_name(Oid relid)
 {
 	char	   *name = get_rel_name(relid);
 
@@ -154,7 +154,7 @@ MakeProtocol(Search *search)
 	values[3] = Float8GetDatum(search->holdout);
 	values[4] = Int32GetDatum(search->folds);
 	values[5] = Int64GetDatum(search->seed);
-	values[6] = given ? CStringGetTextDatum(QualifiedName(search->test)) : (Datum) 0;
+	values[6] = given ? CStringGetTextDatum(tune_relation_name(search->test)) : (Datum) 0;
 	values[7] = Int32GetDatum(search->k);
 	nulls[2] = call->rating_col ? ' ' : 'n';
 	nulls[3] = nulls[4] = nulls[5] = given ? 'n' : ' ';
@@ -181,7 +181,7 @@ ReadArguments(FunctionCallInfo fcinfo, Search *search)
 	call->rating_col = PG_ARGISNULL(ARG_RATING_COL) ? NULL :
 		pstrdup(NameStr(*PG_GETARG_NAME(ARG_RATING_COL)));
 	call->quiet = true;
-	search->source = QualifiedName(call->ratings);
+	search->source = tune_relation_name(call->ratings);
 	search->metric = FindMetric(PG_ARGISNULL(ARG_METRIC) ? "rmse" :
 								text_to_cstring(PG_GETARG_TEXT_PP(ARG_METRIC)));
 	search->holdout = PG_GETARG_FLOAT8(ARG_HOLDOUT);

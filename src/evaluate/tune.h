@@ -57,6 +57,9 @@ extern double tune_number(int column, bool *isnull);
 /* The metrics' names with commas between them. */
 extern char *tune_metric_list(bool quoted);
 
+/* A relation's quoted, qualified name; an error if it is gone (tune.c). */
+extern char *tune_relation_name(Oid relid);
+
 /* ---- A trial (trial.c) ---- */
 
 /*

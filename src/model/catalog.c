@@ -300,7 +300,7 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 	SET(error, Float8GetDatum(record->error));
 	SET(seconds, Float8GetDatum(record->seconds));
 	SET(trained_at, now);
-	SET(trained_by, NameDatum(GetUserNameFromId(GetUserId(), false)));
+	SET(trained_by, NameDatum(GetUserNameFromId(target->caller, false)));
 	SET(objective, CStringGetTextDatum(record->objective));
 	SET(solver, CStringGetTextDatum(record->solver));
 	isnull[Anum_models_link_low - 1] = isnull[Anum_models_link_high - 1] = !record->linked;

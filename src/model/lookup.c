@@ -211,6 +211,7 @@ model_open(Oid extension_schema, const char *name)
 	model->schema_name = unconstify(char *, row.schema);
 	model->name = unconstify(char *, row.name);
 	catalog_row_record(&row, &model->record);
+	model->owner = get_role_oid(row.owner, true);
 	OpenSide(&row, MF_USERS, &model->side[MF_USERS]);
 	OpenSide(&row, MF_ITEMS, &model->side[MF_ITEMS]);
 	return model;

@@ -97,6 +97,8 @@ typedef struct ModelTarget
 	ModelKey	key[2];
 	bool		exists;			/* both tables are there already */
 	Oid			relid[2];		/* valid when exists, and once written */
+	Oid			caller;			/* who trains */
+	Oid			owner;			/* of both tables, where they exist */
 	bool		rechecked;		/* looked at again before the first write */
 } ModelTarget;
 
@@ -111,6 +113,33 @@ typedef struct ModelTarget
  */
 extern ModelTarget *model_target_open(Oid extension_schema, const char *name,
 									  const ModelKey key[2]);
+
+/* ---- Acting as a model's owner (owner.c) ---- */
+
+typedef struct ActingOwner
+{
+	bool		switched;		/* the caller is another role */
+	const char *name;			/* of the owner */
+	const char *what;			/* is owned, for messages */
+	Oid			caller;
+	int			caller_context;
+	int			guc_level;
+	ErrorContextCallback callback;
+} ActingOwner;
+
+/*
+ * Between these two everything happens with the rights of `owner`, of `what` as
+ * messages call it, and in a security-restricted operation; nothing changes where
+ * that is the current user, or no valid role. At an error the end of the
+ * transaction does what owner_end() does. `acting` lives as long as that.
+ */
+extern void owner_begin(ActingOwner *acting, Oid owner, const char *what);
+extern void owner_end(ActingOwner *acting);
+
+/* The same for the owner of the target's tables, if there are any yet. */
+extern void model_owner_begin(ActingOwner *acting, const ModelTarget *target);
+
+/* ---- Training writes rows (write.c, indexes.c, catalog.c) ---- */
 
 /* One row of a side as training writes it. */
 typedef struct ModelRow
@@ -181,6 +210,7 @@ typedef struct Model
 	Oid			schema;
 	char	   *schema_name;
 	char	   *name;
+	Oid			owner;			/* of both tables */
 	ModelRecord record;			/* gramians by model_gramian() only */
 	ModelSide	side[2];
 } Model;
@@ -194,6 +224,9 @@ typedef struct Model
  * tables are of one training.
  */
 extern Model *model_open(Oid extension_schema, const char *name);
+
+/* An error, with a hint, where the caller does not own the model's tables. */
+extern void model_require_owner(const Model *model);
 
 /*
  * A model kept open between calls (cache.c), for as long as what model_open()

@@ -368,6 +368,12 @@ CheckTables(ModelTarget *target, bool known, LOCKMODE lockmode, bool keep_locks)
 				 errmsg("the tables of model \"%s\" have different owners",
 						model_name_quote(target->schema_name, target->name)),
 				 errhint("Give both to one role with ALTER TABLE ... OWNER TO.")));
+	if (OidIsValid(target->owner) && target->owner != owner[MF_USERS])
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("model \"%s\" was given to another role while it was trained",
+						model_name_quote(target->schema_name, target->name))));
+	target->owner = owner[MF_USERS];
 }
 
 /*
@@ -449,6 +455,7 @@ model_target_open(Oid extension_schema, const char *name, const ModelKey key[2])
 	target->schema = CreationSchema(&parsed);
 	target->schema_name = get_namespace_name(target->schema);
 	target->name = parsed.name;
+	target->caller = GetUserId();
 	target->key[MF_USERS] = key[MF_USERS];
 	target->key[MF_ITEMS] = key[MF_ITEMS];
 

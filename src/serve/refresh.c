@@ -216,6 +216,7 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	TrainOptions options;
 	ModelKey	key[2];
 	ModelTarget *target;
+	ActingOwner acting;
 	TupleDesc	desc;
 	int64		counts[6];
 	Datum		values[6];
@@ -245,7 +246,9 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	training_begin("mf_refresh", target->name);
 	PG_TRY();
 	{
+		model_owner_begin(&acting, target);
 		DoRefresh(refresh, &source, target, counts);
+		owner_end(&acting);
 	}
 	PG_FINALLY();
 	{

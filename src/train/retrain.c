@@ -45,6 +45,7 @@ training_open_model(FunctionCallInfo fcinfo, int arg)
 	char	   *name = PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
 	CatalogRow	row;
 	ModelTables tables;
+	Model	   *model;
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
 		model_not_found(name);
@@ -53,7 +54,9 @@ training_open_model(FunctionCallInfo fcinfo, int arg)
 		model_name_lock(tables.schema, row.name);
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	return model_open(extension_schema, model_name_quote(row.schema, row.name));
+	model = model_open(extension_schema, model_name_quote(row.schema, row.name));
+	model_require_owner(model);
+	return model;
 }
 
 /* Runs "SELECT ... FROM mf_models m, ..." for the model's row, within SPI. */

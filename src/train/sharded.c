@@ -215,6 +215,7 @@ mf_train_sharded(PG_FUNCTION_ARGS)
 	ModelKey	key[2];
 	ModelTarget *target;
 	ModelRecord record;
+	ActingOwner acting;
 	Fit			fit = {0};
 	Datum		result;
 
@@ -236,7 +237,9 @@ mf_train_sharded(PG_FUNCTION_ARGS)
 	training_begin("mf_train_sharded", target->name);
 	PG_TRY();
 	{
+		model_owner_begin(&acting, target);
 		Train(sharded, target, &fit, &record);
+		owner_end(&acting);
 	}
 	PG_FINALLY();
 	{

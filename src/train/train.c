@@ -6,6 +6,7 @@
  *	 options_read		the arguments, checked
  *	 ratings_check		the rating table and its columns, checked
  *	 model_target_open	may the model be written here? lock its name
+ *	 model_owner_begin	from here on as the owner of the tables that are there
  *	 ratings_read		the ratings, read once and indexed both ways
  *	 crew_begin			workers and shared arrays
  *	 fit_run			the iterations
@@ -405,6 +406,7 @@ training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *
 	ModelKey	key[2];
 	ModelTarget *target;
 	ModelRecord record;
+	ActingOwner acting;
 
 	ratings_check(source, key);
 	target = model_target_open(get_func_namespace(fcinfo->flinfo->fn_oid), options->model, key);
@@ -417,7 +419,9 @@ training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *
 	training_begin(function, target->name);
 	PG_TRY();
 	{
+		model_owner_begin(&acting, target);
 		Train(source, options, target, fit, &record);
+		owner_end(&acting);
 	}
 	PG_FINALLY();
 	{

@@ -21,7 +21,7 @@ extern void training_end(void);
 /*
  * Opens the model that an argument names, or the default, as it is now, and keeps
  * its name locked, so that what is read of it stays so until it is written. The
- * snapshot that shows it is left active.
+ * snapshot that shows it is left active. An error where it is not the caller's.
  */
 extern Model *training_open_model(FunctionCallInfo fcinfo, int arg);
 

@@ -17,8 +17,8 @@ INSERT INTO ratings SELECT letter(u), letter(i), 1 + (u * i) % 5
 FROM generate_series(1, 20) u, generate_series(1, 20) i WHERE (u * 7 + i * 3) % 11 > 4;
 SELECT users, items FROM mf_train('ratings', model => 'm', factors => 4, verbose => false);
 CREATE FUNCTION look() RETURNS TABLE (users text, items text, missing bigint, recorded bigint) LANGUAGE sql AS $$
-	SELECT (SELECT string_agg(user_id, '' ORDER BY lower(user_id) COLLATE "C") FROM m_users),
-		(SELECT string_agg(item_id, '' ORDER BY lower(item_id) COLLATE "C") FROM m_items),
+	SELECT (SELECT string_agg(user_id, '' ORDER BY lower(user_id) COLLATE "C", user_id COLLATE "C") FROM m_users),
+		(SELECT string_agg(item_id, '' ORDER BY lower(item_id) COLLATE "C", item_id COLLATE "C") FROM m_items),
 		(SELECT count(*) FROM (SELECT user_id COLLATE "C" FROM ratings EXCEPT SELECT user_id COLLATE "C" FROM m_users) x),
 		(SELECT m.users FROM mf_models m WHERE schema = 'collations' AND model = 'm') $$;
 SELECT * FROM look();
