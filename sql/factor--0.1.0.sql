@@ -623,6 +623,10 @@ COMMENT ON PROCEDURE mf_tune(regclass, jsonb, name, name, name, text, text, inte
 
 -- ---------------------------------------------------------------------------
 -- Serving
+--
+-- What reads the table of ratings runs whatever that is, a view that calls
+-- nextval() perhaps, so it is parallel unsafe. What reads the model's own tables
+-- is safe, and where their policies are not, says so itself in a parallel query.
 -- ---------------------------------------------------------------------------
 
 CREATE FUNCTION mf_predict(user_id bigint, item_id bigint, model text DEFAULT NULL)
@@ -691,7 +695,7 @@ CREATE FUNCTION mf_topk(user_id bigint, k integer DEFAULT 10, model text DEFAULT
 	exclude_seen boolean DEFAULT true, candidates bigint[] DEFAULT NULL, exclude bigint[] DEFAULT NULL,
 	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item bigint, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL UNSAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(bigint, integer, text, boolean, bigint[], bigint[], boolean, double precision) IS
 	'the k items that the user would rate highest, best first, without those rated already; score as mf_predict has it; an error where the ratings may not be read';
 
@@ -699,7 +703,7 @@ CREATE FUNCTION mf_topk(user_id uuid, k integer DEFAULT 10, model text DEFAULT N
 	exclude_seen boolean DEFAULT true, candidates uuid[] DEFAULT NULL, exclude uuid[] DEFAULT NULL,
 	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item uuid, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL UNSAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(uuid, integer, text, boolean, uuid[], uuid[], boolean, double precision) IS
 	'the k items that the user would rate highest, best first, without those rated already; score as mf_predict has it; an error where the ratings may not be read';
 
@@ -707,7 +711,7 @@ CREATE FUNCTION mf_topk(user_id text, k integer DEFAULT 10, model text DEFAULT N
 	exclude_seen boolean DEFAULT true, candidates text[] DEFAULT NULL, exclude text[] DEFAULT NULL,
 	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item text, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_topk' LANGUAGE C STABLE PARALLEL UNSAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(text, integer, text, boolean, text[], text[], boolean, double precision) IS
 	'the k items that the user would rate highest, best first, without those rated already; score as mf_predict has it; an error where the ratings may not be read';
 
@@ -717,7 +721,7 @@ CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
 	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
 	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item anycompatible, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_topk_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_topk_witness' LANGUAGE C STABLE PARALLEL UNSAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, boolean, text, boolean,
 	double precision) IS
 	'mf_topk for ids of other types: item_type is a NULL of the type that item is to have';
@@ -727,7 +731,7 @@ CREATE FUNCTION mf_topk(user_id anyelement, k integer, item_type anycompatible,
 	exclude_seen boolean DEFAULT true, model text DEFAULT NULL,
 	live boolean DEFAULT NULL, diversity double precision DEFAULT 0)
 	RETURNS TABLE (item anycompatible, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_topk_witness_lists' LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_topk_witness_lists' LANGUAGE C STABLE PARALLEL UNSAFE COST 10000 ROWS 10;
 COMMENT ON FUNCTION mf_topk(anyelement, integer, anycompatible, anycompatiblearray,
 	anycompatiblearray, boolean, text, boolean, double precision) IS
 	'mf_topk for ids of other types, with candidates and items to exclude; NULL for one not wanted';
@@ -766,7 +770,7 @@ CREATE FUNCTION mf_explain(user_id bigint, item_id bigint, n integer DEFAULT 10,
 	model text DEFAULT NULL)
 	RETURNS TABLE (item bigint, rating double precision, contribution double precision,
 		base double precision, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000 ROWS 10;
 COMMENT ON FUNCTION mf_explain(bigint, bigint, integer, text) IS
 	'the user''s own items that speak most for the item, most first; all contributions and the base add up to the score';
 
@@ -774,7 +778,7 @@ CREATE FUNCTION mf_explain(user_id uuid, item_id uuid, n integer DEFAULT 10,
 	model text DEFAULT NULL)
 	RETURNS TABLE (item uuid, rating double precision, contribution double precision,
 		base double precision, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000 ROWS 10;
 COMMENT ON FUNCTION mf_explain(uuid, uuid, integer, text) IS
 	'the user''s own items that speak most for the item, most first; all contributions and the base add up to the score';
 
@@ -782,7 +786,7 @@ CREATE FUNCTION mf_explain(user_id text, item_id text, n integer DEFAULT 10,
 	model text DEFAULT NULL)
 	RETURNS TABLE (item text, rating double precision, contribution double precision,
 		base double precision, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_explain' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000 ROWS 10;
 COMMENT ON FUNCTION mf_explain(text, text, integer, text) IS
 	'the user''s own items that speak most for the item, most first; all contributions and the base add up to the score';
 
@@ -790,7 +794,7 @@ CREATE FUNCTION mf_explain(user_id anyelement, item_id anycompatible, n integer,
 	item_type anycompatible, model text DEFAULT NULL)
 	RETURNS TABLE (item anycompatible, rating double precision, contribution double precision,
 		base double precision, score double precision)
-	AS 'MODULE_PATHNAME', 'mf_explain_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+	AS 'MODULE_PATHNAME', 'mf_explain_witness' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000 ROWS 10;
 COMMENT ON FUNCTION mf_explain(anyelement, anycompatible, integer, anycompatible, text) IS
 	'mf_explain for ids of other types: item_type is a NULL of the type of the item ids';
 
@@ -932,35 +936,35 @@ COMMENT ON FUNCTION mf_similar_users(anycompatible, integer, anycompatible, text
 CREATE FUNCTION mf_topk_all(k integer DEFAULT 10, model text DEFAULT NULL,
 	exclude_seen boolean DEFAULT true)
 	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
-	AS 'MODULE_PATHNAME', 'mf_topk_all' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+	AS 'MODULE_PATHNAME', 'mf_topk_all' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION mf_topk_all(integer, text, boolean) IS
 	'what mf_topk gives for every user of the model, ranked from 1; k times users rows at most';
 
 CREATE FUNCTION mf_topk_all(users bigint[], k integer DEFAULT 10, model text DEFAULT NULL,
 	exclude_seen boolean DEFAULT true)
 	RETURNS TABLE (user_id bigint, item bigint, score double precision, rank integer)
-	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION mf_topk_all(bigint[], integer, text, boolean) IS
 	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
 
 CREATE FUNCTION mf_topk_all(users uuid[], k integer DEFAULT 10, model text DEFAULT NULL,
 	exclude_seen boolean DEFAULT true)
 	RETURNS TABLE (user_id uuid, item uuid, score double precision, rank integer)
-	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION mf_topk_all(uuid[], integer, text, boolean) IS
 	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
 
 CREATE FUNCTION mf_topk_all(users text[], k integer DEFAULT 10, model text DEFAULT NULL,
 	exclude_seen boolean DEFAULT true)
 	RETURNS TABLE (user_id text, item text, score double precision, rank integer)
-	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+	AS 'MODULE_PATHNAME', 'mf_topk_all_of' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION mf_topk_all(text[], integer, text, boolean) IS
 	'what mf_topk gives for each of the users, NULL meaning all, ranked from 1';
 
 CREATE FUNCTION mf_topk_all(users anyarray, item_type anycompatible, k integer DEFAULT 10,
 	model text DEFAULT NULL, exclude_seen boolean DEFAULT true)
 	RETURNS TABLE (user_id anyelement, item anycompatible, score double precision, rank integer)
-	AS 'MODULE_PATHNAME', 'mf_topk_all_witness' LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000000 ROWS 100000;
+	AS 'MODULE_PATHNAME', 'mf_topk_all_witness' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION mf_topk_all(anyarray, anycompatible, integer, text, boolean) IS
 	'mf_topk_all for ids of other types: item_type is a NULL of the type that item is to have';
 
@@ -1032,7 +1036,7 @@ CREATE FUNCTION mf_map_svg(model text DEFAULT NULL, side text DEFAULT 'items', l
 	label_col name DEFAULT 'title', label_key name DEFAULT NULL, n integer DEFAULT 300,
 	only_labelled boolean DEFAULT false)
 	RETURNS text
-	AS 'MODULE_PATHNAME', 'mf_map_svg' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000;
+	AS 'MODULE_PATHNAME', 'mf_map_svg' LANGUAGE C STABLE PARALLEL UNSAFE COST 100000;
 COMMENT ON FUNCTION mf_map_svg(text, text, regclass, name, name, integer, boolean) IS
 	'an SVG picture of mf_map, of the n with the most ratings, labelled from a table where there is room';
 

@@ -171,6 +171,12 @@ extern void catalog_row_flag(Oid extension_schema, const char *schema,
 extern bool model_row_removable(Oid extension_schema, const char *schema,
 								const char *model);
 
+/*
+ * In parallel mode, an error where the side's table has policies for the caller
+ * that are not parallel safe. (parallel.c)
+ */
+extern void model_check_parallel(const ModelSide *side);
+
 /* ---- Which model a name means (lookup.c) ---- */
 
 /*

@@ -192,6 +192,7 @@ OpenSide(const CatalogRow *row, MfSide which, ModelSide *side)
 				 errdetail_internal("%s", problem),
 				 errhint("Put the table right, or train the model again under another name.")));
 	PrepareIndex(side);
+	model_check_parallel(side);
 	relation_close(rel, NoLock);
 }
 
