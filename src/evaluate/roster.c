@@ -11,8 +11,6 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -21,7 +19,6 @@
 #include "compat.h"
 #include "evaluate/roster.h"
 #include "model/scan.h"
-#include "numerics/distance.h"
 #include "serve/ids.h"
 #include "train/ids.h"
 
@@ -42,17 +39,6 @@ Grow(RosterSide *roster, uint32 *space, int d)
 }
 
 static void
-CheckFinite(const Model *model, MfSide side, const SideRow *row)
-{
-	if (!isfinite(row->bias) ||
-		!isfinite(vector_dot(row->factors, row->factors, model->record.factors)))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("a row of table %s has a bias or factors that are not finite",
-						model->side[side].table)));
-}
-
-static void
 ReadModel(Model *model, MfSide side, RosterSide *roster, IdDict *dict)
 {
 	MemoryContext context = CurrentMemoryContext;
@@ -68,7 +54,7 @@ ReadModel(Model *model, MfSide side, RosterSide *roster, IdDict *dict)
 	scan = side_scan_begin(model, side, SIDE_SCAN_VECTORS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
-		CheckFinite(model, side, &row);
+		side_scan_check_finite(scan, &row);
 		Grow(roster, &space, d);
 		roster->bias[roster->nmodel] = row.bias;
 		memcpy(roster->factors + (Size) roster->nmodel * d, row.factors, d * sizeof(float));

@@ -12,6 +12,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -21,20 +22,21 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "rank/vector.h"
 
 /* The numbers of a square array, copied; NULL if it is not that. */
 static float *
 CopyMatrix(Datum datum, int d)
 {
 	ArrayType  *array = DatumGetArrayTypeP(datum);
+	const void *numbers = array_numbers(array, FLOAT4OID, 2);
 	Size		size = mul_size(mul_size(d, d), sizeof(float));
 	float	   *matrix;
 
-	if (ARR_NDIM(array) != 2 || ARR_HASNULL(array) ||
-		ARR_DIMS(array)[0] != d || ARR_DIMS(array)[1] != d)
+	if (numbers == NULL || ARR_DIMS(array)[0] != d || ARR_DIMS(array)[1] != d)
 		return NULL;
 	matrix = palloc(size);
-	memcpy(matrix, ARR_DATA_PTR(array), size);
+	memcpy(matrix, numbers, size);
 	if ((Pointer) array != DatumGetPointer(datum))
 		pfree(array);
 	return matrix;

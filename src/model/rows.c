@@ -32,14 +32,15 @@
 #include "model/plans.h"
 #include "model/recent.h"
 #include "model/tids.h"
+#include "rank/vector.h"
 
 const float *
 model_factors(const Model *model, const ModelSide *side, Datum factors)
 {
-	ArrayType  *array = DatumGetArrayTypeP(factors);
+	Vector		vector;
 
-	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array) ||
-		ARR_DIMS(array)[0] != model->record.factors)
+	if (vector_from_array(DatumGetArrayTypeP(factors), &vector) != VECTOR_OK ||
+		vector.length != model->record.factors)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("a row of table %s has other factors than model \"%s\"",
@@ -47,7 +48,7 @@ model_factors(const Model *model, const ModelSide *side, Datum factors)
 				 errdetail("The model's vectors have %d factors and no nulls.",
 						   model->record.factors),
 				 errhint("Train the model again.")));
-	return (const float *) ARR_DATA_PTR(array);
+	return vector.elements;
 }
 
 static void

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -21,6 +23,7 @@
 
 #include "compat.h"
 #include "model/scan.h"
+#include "numerics/distance.h"
 
 #define ROWS_PER_FETCH 1000
 
@@ -163,6 +166,17 @@ side_scan_next(SideScan *scan, SideRow *row)
 	MemoryContextSwitchTo(old);
 	scan->next++;
 	return true;
+}
+
+void
+side_scan_check_finite(const SideScan *scan, const SideRow *row)
+{
+	if (!isfinite(row->bias) ||
+		!isfinite(vector_dot(row->factors, row->factors, scan->model->record.factors)))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("a row of table %s has a bias or factors that are not finite",
+						scan->side->table)));
 }
 
 void

@@ -35,6 +35,10 @@ extern SideScan *side_scan_begin(const Model *model, MfSide side, SideScanKind k
 
 /* The next row, valid until the next call; false at the end. */
 extern bool side_scan_next(SideScan *scan, SideRow *row);
+
+/* An error where the row's vector is not finite, for those who compute with it. */
+extern void side_scan_check_finite(const SideScan *scan, const SideRow *row);
+
 extern void side_scan_end(SideScan *scan);
 
 #endif							/* FACTOR_SCAN_H */

@@ -24,6 +24,7 @@ typedef struct Vector
 typedef enum VectorFault
 {
 	VECTOR_OK = 0,
+	VECTOR_NOT_OF_REALS,
 	VECTOR_NOT_ONE_DIMENSIONAL,
 	VECTOR_HAS_NULLS
 } VectorFault;
@@ -32,6 +33,7 @@ extern VectorFault vector_from_array(ArrayType *array, Vector *vector);
 extern Vector vector_from_datum(Datum datum);
 extern void vector_release(const Vector *vector, Datum datum);
 extern void vector_check_fault(VectorFault fault);
+extern const void *array_numbers(ArrayType *array, Oid element_type, int ndim);
 extern void vector_check_same_length(const Vector *a, const Vector *b);
 
 #endif							/* FACTOR_VECTOR_H */

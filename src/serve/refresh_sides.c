@@ -164,6 +164,7 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	{
 		uint32		k = id_search_find(&search, row.id);
 
+		side_scan_check_finite(scan, &row);
 		if (k == ids->n)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);

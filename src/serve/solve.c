@@ -67,7 +67,9 @@ AggregateContext(FunctionCallInfo fcinfo)
 	MemoryContext context;
 
 	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "aggregate function called in non-aggregate context");
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("aggregate function called in non-aggregate context")));
 	return context;
 }
 
@@ -207,6 +209,18 @@ StateArgument(FunctionCallInfo fcinfo, int arg)
 	return PG_ARGISNULL(arg) ? NULL : (SolveState *) PG_GETARG_POINTER(arg);
 }
 
+/* Bytes may be another aggregate's: mf_gramian() sums without options. */
+static void
+CheckKind(const SolveState *state, bool gramian)
+{
+	if ((state->options == NULL) == gramian)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+			 gramian ? errmsg("state of aggregate mf_gramian has options") :
+			 errmsg("state of aggregate mf_solve has no options")));
+}
+
 static void
 CheckRating(double rating, bool implicit)
 {
@@ -257,7 +271,10 @@ Accumulate(FunctionCallInfo fcinfo, bool biased)
 		state = MakeState(context, options, vector.length, biased);
 	}
 	else
+	{
+		CheckKind(state, false);
 		CheckLength(state, vector.length);
+	}
 
 	spec = &state->options->spec;
 	rating = PG_GETARG_FLOAT8(rating_arg);
@@ -301,7 +318,10 @@ mf_gramian_accum(PG_FUNCTION_ARGS)
 	if (state == NULL)
 		state = MakeState(context, NULL, vector.length, false);
 	else
+	{
+		CheckKind(state, true);
 		CheckLength(state, vector.length);
+	}
 	normal_add(state->eq, vector.elements, 1.0, 0.0);
 	vector_release(&vector, PG_GETARG_DATUM(1));
 	PG_RETURN_POINTER(state);
@@ -365,11 +385,7 @@ Solve(const SolveState *state, double *squares)
 	double	   *x;
 	NormalPenalty penalty = {0};
 
-	/* Bytes may be another aggregate's: mf_gramian() sums without options. */
-	if (options == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-				 errmsg("state of aggregate mf_solve has no options")));
+	CheckKind(state, false);
 	work = palloc(mul_size(mul_size(n, n), sizeof(double)));
 	x = palloc(n * sizeof(double));
 	penalty.regularization = options->spec.regularization *
@@ -437,7 +453,8 @@ mf_gramian_final(PG_FUNCTION_ARGS)
 	(void) AggregateContext(fcinfo);
 	if (state == NULL)
 		PG_RETURN_NULL();
-	square = (Size) state->eq->factors * state->eq->factors;
+	CheckKind(state, true);
+	square = normal_unknowns(state->eq) * normal_unknowns(state->eq);
 	size = ARR_OVERHEAD_NONULLS(1) + square * sizeof(float8);
 	array = palloc0(size);
 	SET_VARSIZE(array, size);

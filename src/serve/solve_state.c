@@ -21,9 +21,11 @@
 #include "libpq/pqformat.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "model/number.h"
+#include "rank/vector.h"
 #include "serve/solve.h"
 #include "train/options.h"
 
@@ -58,9 +60,58 @@ AllocOptions(int gramian_factors)
 	return options;
 }
 
-static double
-NumberField(HeapTupleHeader row, int field, const char *name, double min, double max)
+/*
+ * The row's attributes by number are what they were made as: whoever owns the type
+ * may have altered it.
+ */
+static void
+CheckType(HeapTupleHeader row)
 {
+	static const Oid types[] = {
+		BOOLOID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, INT8OID,
+		FLOAT8ARRAYOID
+	};
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row),
+											  HeapTupleHeaderGetTypMod(row));
+
+	for (int k = 0; k < lengthof(types); k++)
+		if (k >= desc->natts || TupleDescAttr(desc, k)->attisdropped ||
+			TupleDescAttr(desc, k)->atttypid != types[k])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("type %s has been altered",
+							format_type_be(HeapTupleHeaderGetTypeId(row))),
+					 errdetail("Its attribute %d is not of type %s.", k + 1,
+							   format_type_be(types[k]))));
+	ReleaseTupleDesc(desc);
+}
+
+/* What options may be, whoever wrote them: a query or another process. */
+static const struct
+{
+	const char *name;
+	double		min;
+	double		max;
+}			limits[] =
+{
+	[OPT_MEAN] = {"mean", -MAX_WEIGHT, MAX_WEIGHT},
+	[OPT_REGULARIZATION] = {"regularization", 0, MAX_WEIGHT},
+	[OPT_REG_EXPONENT] = {"reg_exponent", 0, 1},
+	[OPT_BIAS_REGULARIZATION] = {"bias_regularization", 0, MAX_WEIGHT},
+	[OPT_ALPHA] = {"alpha", 0, MAX_WEIGHT},
+	[OPT_UNOBSERVED_WEIGHT] = {"unobserved_weight", 0, MAX_WEIGHT},
+};
+
+static bool
+InLimits(int field, double value)
+{
+	return value >= limits[field].min && value <= limits[field].max;
+}
+
+static double
+NumberField(HeapTupleHeader row, int field)
+{
+	const char *name = limits[field].name;
 	bool		isnull;
 	Datum		datum = GetAttributeByNum(row, field, &isnull);
 	double		value;
@@ -71,11 +122,11 @@ NumberField(HeapTupleHeader row, int field, const char *name, double min, double
 				 errmsg("%s of mf_options must not be null", name),
 				 errhint("mf_explicit() and mf_implicit() make options with their defaults.")));
 	value = DatumGetFloat8(datum);
-	if (!(value >= min && value <= max))
+	if (!InLimits(field, value))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is %s, outside its range of %g to %g",
-						name, number_text(value), min, max)));
+						name, number_text(value), limits[field].min, limits[field].max)));
 	return value;
 }
 
@@ -129,6 +180,7 @@ solve_options_read(Datum value)
 	bool		isnull;
 	Datum		datum;
 
+	CheckType(row);
 	datum = GetAttributeByNum(row, OPT_IMPLICIT, &isnull);
 	if (isnull)
 		ereport(ERROR,
@@ -136,13 +188,12 @@ solve_options_read(Datum value)
 				 errmsg("%s of mf_options must not be null", "implicit"),
 				 errhint("mf_explicit() and mf_implicit() make options with their defaults.")));
 	spec.implicit = DatumGetBool(datum);
-	spec.mean = NumberField(row, OPT_MEAN, "mean", -MAX_WEIGHT, MAX_WEIGHT);
-	spec.regularization = NumberField(row, OPT_REGULARIZATION, "regularization", 0, MAX_WEIGHT);
-	spec.reg_exponent = NumberField(row, OPT_REG_EXPONENT, "reg_exponent", 0, 1);
-	spec.bias_regularization = NumberField(row, OPT_BIAS_REGULARIZATION,
-										   "bias_regularization", 0, MAX_WEIGHT);
-	spec.alpha = NumberField(row, OPT_ALPHA, "alpha", 0, MAX_WEIGHT);
-	spec.alpha0 = NumberField(row, OPT_UNOBSERVED_WEIGHT, "unobserved_weight", 0, MAX_WEIGHT);
+	spec.mean = NumberField(row, OPT_MEAN);
+	spec.regularization = NumberField(row, OPT_REGULARIZATION);
+	spec.reg_exponent = NumberField(row, OPT_REG_EXPONENT);
+	spec.bias_regularization = NumberField(row, OPT_BIAS_REGULARIZATION);
+	spec.alpha = NumberField(row, OPT_ALPHA);
+	spec.alpha0 = NumberField(row, OPT_UNOBSERVED_WEIGHT);
 
 	datum = GetAttributeByNum(row, OPT_OTHERS, &isnull);
 	if (!isnull)
@@ -157,12 +208,12 @@ solve_options_read(Datum value)
 	{
 		ArrayType  *array = DatumGetArrayTypeP(datum);
 
-		if (ARR_NDIM(array) != 1 || array_contains_nulls(array))
+		numbers = array_numbers(array, FLOAT8OID, 1);
+		if (numbers == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 					 errmsg("gramian must be a one-dimensional array without nulls")));
 		factors = GramianFactors(ARR_DIMS(array)[0]);
-		numbers = (const double *) ARR_DATA_PTR(array);
 	}
 	return MakeOptions(&spec, others, factors, numbers);
 }
@@ -273,7 +324,14 @@ ReadOptions(StringInfo buf, int flags, int factors)
 	d = pq_getmsgint(buf, 4);
 	if (d != 0 && d != (Size) factors)
 		Refuse("Its Gramian has another number of factors.");
-	if (!(spec.alpha0 >= 0) || (spec.alpha0 > 0) != (d != 0))
+	if (!InLimits(OPT_MEAN, spec.mean) || !InLimits(OPT_ALPHA, spec.alpha) ||
+		!InLimits(OPT_UNOBSERVED_WEIGHT, spec.alpha0) ||
+		!InLimits(OPT_REGULARIZATION, spec.regularization) ||
+		!InLimits(OPT_REG_EXPONENT, spec.reg_exponent) ||
+		!InLimits(OPT_BIAS_REGULARIZATION, spec.bias_regularization) ||
+		!(others >= PG_INT64_MIN && others <= -(double) PG_INT64_MIN))
+		Refuse("Its options are out of range.");
+	if ((spec.alpha0 > 0) != (d != 0) || (spec.alpha0 > 0 && others < 1))
 		Refuse("Its unobserved weight and its Gramian do not go together.");
 	CheckLeft(buf, d * (d + 1) / 2);
 

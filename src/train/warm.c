@@ -32,6 +32,7 @@ warm_side(const Model *model, MfSide which, const IdSet *ids, AlsSide *side)
 
 		if (k == ids->n)
 			continue;
+		side_scan_check_finite(scan, &row);
 		memcpy(side->factors + k * stride, row.factors, model->record.factors * sizeof(float));
 		side->bias[k] = row.bias;
 	}

@@ -311,11 +311,17 @@ SELECT solve_parts(pointer_of(s)) = (SELECT mf_solve(f, 0.5, 2, mf_explicit(1, 2
 	CAST(v AS real[]) f) AS biased FROM states, generate_series(1, 2) WHERE kind = 'biased';
 SELECT gramian_of_parts(pointer_of(s)) FROM states, generate_series(1, 2) WHERE kind = 'gramian';
 SELECT solve_parts(pointer_of(s)) FROM states WHERE kind = 'gramian';
+SELECT gramian_of_parts(pointer_of(s)) FROM states WHERE kind = 'biased';
+SELECT gramian_of_parts(pointer_of(s)) FROM states WHERE kind = 'implicit';
 SELECT solve_parts(pointer_of(s)) FROM states;
 CREATE FUNCTION outcome(a bytea, b bytea) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM solve_parts(pointer_of(s)), error_of_parts(pointer_of(s)), gramian_of_parts(pointer_of(s))
-	FROM unnest(ARRAY[a, b]) x(s);
+	BEGIN
+		PERFORM gramian_of_parts(pointer_of(s)) FROM unnest(ARRAY[a, b]) x(s);
+	EXCEPTION WHEN invalid_binary_representation OR invalid_parameter_value OR array_subscript_error THEN
+		NULL;
+	END;
+	PERFORM solve_parts(pointer_of(s)), error_of_parts(pointer_of(s)) FROM unnest(ARRAY[a, b]) x(s);
 	RETURN 'solved';
 EXCEPTION WHEN invalid_binary_representation OR invalid_parameter_value OR numeric_value_out_of_range OR array_subscript_error THEN
 	RETURN 'refused';
