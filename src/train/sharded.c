@@ -28,9 +28,12 @@
  * are those of mf_train, so the model is the same but for rounding: mf_train
  * solves in single precision, mf_solve in double.
  *
- * All is done in the caller's transaction. A foreign server sees one
- * transaction too, with one snapshot, so that ratings which come in meanwhile
- * do not matter; and a training that fails leaves the old model. Copies are
+ * All is done in the caller's transaction, and its queries see one snapshot of
+ * this server. A foreign server sees one transaction too, with one snapshot, so
+ * that ratings which come in meanwhile do not matter; and a training that fails
+ * leaves the old model. The servers' snapshots are of their first queries, which
+ * are made one (sharded_begin): what a transaction commits between these is on one
+ * server and not yet on another, which the counts tell. Copies are
  * emptied by TRUNCATE: DELETE would keep a dead copy of every half until the
  * end. Rejected: a procedure that commits between halves, which would show
  * readers of the copies half-made models and each half another set of ratings.
@@ -53,6 +56,7 @@
 #include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "train/progress.h"
@@ -114,9 +118,10 @@ Iterate(Sharded *sharded, Fit *fit)
 
 typedef struct RowReader
 {
-	Tuplestorestate *rows;
+	const Sharded *sharded;
+	const ShardedSide *side;
 	TupleTableSlot *slot;
-	ArrayType  *copied;			/* of the last row, where its array was packed */
+	Vector		vector;			/* of the last row */
 } RowReader;
 
 /* Rows come in the order of the tuplestore, whatever k. */
@@ -125,19 +130,16 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 {
 	RowReader  *reader = arg;
 	TupleTableSlot *slot = reader->slot;
-	ArrayType  *array;
 
-	if (reader->copied != NULL)
-		pfree(reader->copied);
-	if (!tuplestore_gettupleslot(reader->rows, true, false, slot))
-		elog(ERROR, "row %u of a side is missing", k);
+	if (reader->vector.array != NULL)
+		vector_release(&reader->vector, slot->tts_values[ROW_FACTORS]);
+	if (!tuplestore_gettupleslot(reader->side->rows, true, false, slot))
+		elog(ERROR, "row %u of a side is missing", k);	/* they were counted */
 	slot_getallattrs(slot);
-	array = DatumGetArrayTypeP(slot->tts_values[ROW_FACTORS]);
-	reader->copied = (Pointer) array != DatumGetPointer(slot->tts_values[ROW_FACTORS]) ?
-		array : NULL;
+	reader->vector = sharded_vector(reader->sharded, reader->side, slot->tts_values[ROW_FACTORS]);
 	row->id = slot->tts_values[ROW_ID];
 	row->bias = DatumGetFloat4(slot->tts_values[ROW_BIAS]);
-	row->factors = (const float *) ARR_DATA_PTR(array);
+	row->factors = reader->vector.elements;
 	row->ratings = (int32) DatumGetInt64(slot->tts_values[ROW_RATINGS]);
 	row->rating_sum = DatumGetFloat8(slot->tts_values[ROW_SUM]);
 }
@@ -151,7 +153,9 @@ Store(Sharded *sharded, ModelTarget *target)
 	{
 		ShardedSide *self = &sharded->side[side];
 		RowReader	reader = {
-			self->rows, MakeSingleTupleTableSlot(self->desc, &TTSOpsMinimalTuple), NULL
+			.sharded = sharded,
+			.side = self,
+			.slot = MakeSingleTupleTableSlot(self->desc, &TTSOpsMinimalTuple)
 		};
 
 		progress_report("storing %u %s", self->n, side == MF_USERS ? "users" : "items");
@@ -177,6 +181,7 @@ Train(Sharded *sharded, ModelTarget *target, Fit *fit, ModelRecord *record)
 	const AlsSpec *spec = &sharded->options.spec;
 
 	progress_report("counting ratings");
+	sharded_begin(sharded);
 	sharded_empty_copies(&sharded->side[MF_USERS]);
 	sharded_empty_copies(&sharded->side[MF_ITEMS]);
 	sharded_count(sharded);
@@ -190,6 +195,7 @@ Train(Sharded *sharded, ModelTarget *target, Fit *fit, ModelRecord *record)
 	sharded_first_users(sharded);
 	(void) sharded_summarize(sharded, &sharded->side[MF_USERS], ratings->ids[MF_ITEMS].n);
 	Iterate(sharded, fit);
+	UnregisterSnapshot(sharded->snapshot);
 
 	Store(sharded, target);
 	training_fill_record(record, &sharded->side[MF_USERS].source, &sharded->options,

@@ -12,8 +12,10 @@
 #include "access/tupdesc.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "utils/snapshot.h"
 #include "utils/tuplestore.h"
 
+#include "rank/vector.h"
 #include "train/options.h"
 #include "train/ratings.h"
 
@@ -43,6 +45,7 @@ typedef struct Sharded
 	const char *schema;			/* of the extension, quoted */
 	MemoryContext context;
 	TrainOptions options;
+	Snapshot	snapshot;		/* of every query */
 	RatingSet	ratings;		/* counts and moments only */
 	double		rating_sum;
 	ShardedSide side[2];
@@ -64,15 +67,33 @@ extern const char *sharded_rating_text(const RatingSource *source);
 /* " FROM ... WHERE <all there> GROUP BY <the side's ids>" */
 extern void sharded_append_groups(StringInfo sql, const ShardedSide *side);
 
-/* Runs a query, its rows into a tuplestore of the training's. */
+/* " FROM ... WHERE <not all there>" */
+extern void sharded_append_skipped(StringInfo sql, const ShardedSide *side);
+
+/*
+ * Runs a query, its rows into a tuplestore of the training's. It sees what was
+ * there when the training began, and what the training has written.
+ */
 extern Tuplestorestate *sharded_query(const Sharded *sharded, const char *sql);
 
-/* A query of one row of numbers. */
-extern void sharded_query_numbers(const char *sql, int n, int64 *numbers);
+/* Likewise, a query of one row of numbers. */
+extern void sharded_query_numbers(const Sharded *sharded, const char *sql, int n, int64 *numbers);
+
+/* How many ratings there are in a side's table by now. */
+extern uint64 sharded_ratings(const Sharded *sharded, MfSide side);
+
+/* May rows of the two tables have been read at different moments? */
+extern bool sharded_several_moments(const Sharded *sharded);
 
 extern void sharded_empty_copies(const ShardedSide *side);
 
 /* ---- Before the first iteration (sharded_count.c) ---- */
+
+/*
+ * Settles what is seen: the snapshot of this server, and with the first query,
+ * which counts the rows that are left out, that of every other.
+ */
+extern void sharded_begin(Sharded *sharded);
 
 /*
  * Fills in the counts and moments of the ratings, and with the users' ids; an
@@ -85,6 +106,9 @@ extern void sharded_count(Sharded *sharded);
 extern void sharded_first_users(Sharded *sharded);
 
 /* ---- Half an iteration (sharded_half.c) ---- */
+
+/* The vector in a row of a side, which another server may have made: checked. */
+extern Vector sharded_vector(const Sharded *sharded, const ShardedSide *side, Datum factors);
 
 /* Counts a side's rows and forms its sums; returns the ratings they stand for. */
 extern uint64 sharded_summarize(Sharded *sharded, ShardedSide *side, uint32 others);

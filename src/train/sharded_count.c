@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "model/number.h"
@@ -77,6 +78,32 @@ CheckNoVectors(const ShardedSide *side, MfSide other, int64 vectors)
 						other == MF_USERS ? "user_copies" : "item_copies"),
 				 errhint("All copies must be named: those of each server.")));
 }
+
+/* ---- What is seen ---- */
+
+/*
+ * A server that postgres_fdw asks has one snapshot for all of this transaction,
+ * of its first query there. So the first query goes to all of them, at once where
+ * they are asked asynchronously, and changes nothing.
+ */
+void
+sharded_begin(Sharded *sharded)
+{
+	StringInfoData sql;
+	int64		skipped;
+
+	sharded->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT pg_catalog.count(*) FILTER (WHERE s.of_users) FROM (SELECT true AS of_users");
+	sharded_append_skipped(&sql, &sharded->side[MF_USERS]);
+	appendStringInfoString(&sql, " UNION ALL SELECT false");
+	sharded_append_skipped(&sql, &sharded->side[MF_ITEMS]);
+	appendStringInfoString(&sql, ") s");
+	sharded_query_numbers(sharded, sql.data, 1, &skipped);
+	sharded->ratings.skipped = skipped;
+}
+
+/* ---- Counting ---- */
 
 /* The users' ids, and the moments of the ratings. */
 static void
@@ -139,6 +166,29 @@ ReadUsers(Sharded *sharded)
 	CheckNoVectors(users, MF_ITEMS, vectors);
 }
 
+/*
+ * Where all rows are of one moment the tables differ. Where they are not, a
+ * transaction that was committed between two servers' first queries looks alike.
+ */
+static void
+RefuseCounts(const Sharded *sharded, int64 by_item)
+{
+	bool		several = sharded_several_moments(sharded);
+
+	ereport(ERROR,
+			(errcode(several ? ERRCODE_T_R_SERIALIZATION_FAILURE :
+					 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("\"%s\" has %lld ratings but \"%s\" has %lld",
+					get_rel_name(sharded->side[MF_USERS].source.relid),
+					(long long) sharded->ratings.pairs,
+					get_rel_name(sharded->side[MF_ITEMS].source.relid), (long long) by_item),
+			 several ?
+			 errdetail("Where they lie on several servers, ratings may have been written while these were asked one after the other.") : 0,
+			 several ?
+			 errhint("Try again. If it stays so, the tables do not hold the same ratings, spread by user and by item.") :
+			 errhint("Both must hold the same ratings, spread by user and by item.")));
+}
+
 /* How many items there are, and whether both tables have the same ratings. */
 static void
 CountItems(Sharded *sharded)
@@ -153,36 +203,11 @@ CountItems(Sharded *sharded)
 						   "FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.count(factors) AS vectors");
 	sharded_append_groups(&sql, items);
 	appendStringInfoString(&sql, ") s");
-	sharded_query_numbers(sql.data, 3, counts);
+	sharded_query_numbers(sharded, sql.data, 3, counts);
 	CheckNoVectors(items, MF_USERS, counts[2]);
 	if ((uint64) counts[1] != sharded->ratings.pairs)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("\"%s\" has %lld ratings but \"%s\" has %lld",
-						get_rel_name(sharded->side[MF_USERS].source.relid),
-						(long long) sharded->ratings.pairs,
-						get_rel_name(items->source.relid), (long long) counts[1]),
-				 errhint("Both must hold the same ratings, spread by user and by item.")));
+		RefuseCounts(sharded, counts[1]);
 	sharded->ratings.ids[MF_ITEMS].n = (uint32) Min(counts[0], PG_INT32_MAX);
-}
-
-/* How many rows the training leaves out. */
-static void
-CountSkipped(Sharded *sharded)
-{
-	const RatingSource *source = &sharded->side[MF_USERS].source;
-	StringInfoData sql;
-	int64		skipped;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s WHERE %s IS NULL OR %s IS NULL",
-					 sharded_relation_name(source->relid), quote_identifier(source->user_col),
-					 quote_identifier(source->item_col));
-	if (source->rating_col != NULL)
-		appendStringInfo(&sql, " OR %s IS NULL", quote_identifier(source->rating_col));
-	sharded_query_numbers(sql.data, 1, &skipped);
-	sharded->ratings.skipped = skipped;
-	ratings_report_skipped(get_rel_name(source->relid), skipped);
 }
 
 void
@@ -192,7 +217,7 @@ sharded_count(Sharded *sharded)
 
 	ReadUsers(sharded);
 	CheckMoments(sharded);
-	CountSkipped(sharded);
+	ratings_report_skipped(get_rel_name(sharded->side[MF_USERS].source.relid), ratings->skipped);
 	CountItems(sharded);
 	ratings->mean = sharded->rating_sum / ratings->pairs;
 	ratings->mean_square /= ratings->pairs;

@@ -92,27 +92,60 @@ HalfQuery(const Sharded *sharded, MfSide side)
 
 /* ---- What it returned ---- */
 
+/*
+ * Grouping may have been done elsewhere, by a query over views of anyone's: that an
+ * array is as long as the factors are many is for us to see.
+ */
+Vector
+sharded_vector(const Sharded *sharded, const ShardedSide *side, Datum factors)
+{
+	int			expected = sharded->options.spec.factors;
+	Vector		vector = vector_from_datum(factors);
+
+	if (vector.length != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("a vector of \"%s\" has %d elements, not %d",
+						get_rel_name(side->source.relid), vector.length, expected),
+				 errdetail("The vectors of this training have %d factors.", expected),
+				 errhint("\"%s\" must show factors as they are in the copies.",
+						 get_rel_name(side->source.relid))));
+	return vector;
+}
+
 /* What one row adds to its side's sums. */
 static void
 AddRow(const Sharded *sharded, ShardedSide *side, uint32 others, const Datum *values,
 	   NormalEquations *gramian)
 {
 	const AlsSpec *spec = &sharded->options.spec;
-	ArrayType  *array = DatumGetArrayTypeP(values[ROW_FACTORS]);
-	const float *x = (const float *) ARR_DATA_PTR(array);
+	Vector		vector = sharded_vector(sharded, side, values[ROW_FACTORS]);
+	const float *x = vector.elements;
 	double		bias = DatumGetFloat4(values[ROW_BIAS]);
 	double		n = (double) DatumGetInt64(values[ROW_RATINGS]);
 	double		squares = 0;
 
 	for (int k = 0; k < spec->factors; k++)
 		squares += (double) x[k] * x[k];
+	if (!isfinite(squares) || !isfinite(bias))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("a vector of \"%s\" is not finite", get_rel_name(side->source.relid))));
 	side->penalty += spec->bias_regularization * bias * bias + squares *
 		spec->regularization * pow(n + spec->alpha0 * others, spec->reg_exponent);
 	side->squares += DatumGetFloat8(values[ROW_ERROR]);
 	if (gramian != NULL)
 		normal_add(gramian, x, 1.0, 0.0);
-	if ((Pointer) array != DatumGetPointer(values[ROW_FACTORS]))
-		pfree(array);
+	vector_release(&vector, values[ROW_FACTORS]);
+}
+
+static bool
+HasNull(TupleTableSlot *slot)
+{
+	for (int k = 0; k < ROW_NATTS; k++)
+		if (slot->tts_isnull[k])
+			return true;
+	return false;
 }
 
 uint64
@@ -137,7 +170,7 @@ sharded_summarize(Sharded *sharded, ShardedSide *side, uint32 others)
 		slot_getallattrs(slot);
 		side->n++;
 		/* No vector: none of the row's ratings met one; sharded_run_half complains. */
-		if (slot->tts_isnull[ROW_FACTORS] || slot->tts_isnull[ROW_BIAS])
+		if (HasNull(slot))
 			continue;
 		ratings += DatumGetInt64(slot->tts_values[ROW_RATINGS]);
 		AddRow(sharded, side, others, slot->tts_values, gramian);
@@ -211,7 +244,7 @@ WriteCopy(const ShardedSide *side, Oid copy)
 		for (int k = 0; k < n; k++)
 		{
 			if (!tuplestore_gettupleslot(side->rows, true, false, slot))
-				elog(ERROR, "row %u of a side is missing", from + k);
+				elog(ERROR, "row %u of a side is missing", from + k);	/* side->n were counted */
 			slot_getallattrs(slot);
 			values[3 * k] = datumCopy(slot->tts_values[ROW_ID], typbyval, typlen);
 			values[3 * k + 1] = slot->tts_values[ROW_BIAS];
@@ -221,9 +254,9 @@ WriteCopy(const ShardedSide *side, Oid copy)
 		if (plan == NULL || n != planned)
 			plan = PrepareInsert(side, copy, n);
 		planned = n;
-		if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not write vectors to \"%s\"", get_rel_name(copy));
-		written += SPI_processed;
+		/* A rule of the user's may have made something else of it. */
+		if (SPI_execute_plan(plan, values, NULL, false, 0) == SPI_OK_INSERT)
+			written += SPI_processed;
 		MemoryContextReset(batch);
 	}
 	MemoryContextDelete(batch);
@@ -233,7 +266,8 @@ WriteCopy(const ShardedSide *side, Oid copy)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("could not write all vectors to \"%s\"", get_rel_name(copy)),
 				 errdetail("Of %u vectors, %llu were written.", side->n,
-						   (unsigned long long) written)));
+						   (unsigned long long) written),
+				 errhint("Look for a trigger or a rule on the table that keeps rows out.")));
 }
 
 void
@@ -250,6 +284,28 @@ sharded_write_copies(const ShardedSide *side)
 
 /* ---- The half ---- */
 
+/* Not all ratings met a vector: because a copy is missing, or because others came. */
+static void
+RefuseRatings(const Sharded *sharded, MfSide side, uint64 met)
+{
+	const char *name = get_rel_name(sharded->side[side].source.relid);
+	uint64		now = sharded_ratings(sharded, side);
+
+	if (now != sharded->ratings.pairs)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("ratings of \"%s\" changed in the course of the training", name),
+				 errdetail("There were %llu of them at its start, and are %llu now.",
+						   (unsigned long long) sharded->ratings.pairs, (unsigned long long) now),
+				 errhint("Try again. A server that shows a transaction one snapshot, as postgres_fdw has it, keeps later ratings out.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("only %llu of %llu ratings of \"%s\" have a vector of the other side",
+					(unsigned long long) met, (unsigned long long) sharded->ratings.pairs, name),
+			 errhint("Each server needs a copy of the other side's vectors, and all copies must be in %s.",
+					 side == MF_USERS ? "item_copies" : "user_copies")));
+}
+
 void
 sharded_run_half(Sharded *sharded, MfSide side)
 {
@@ -263,12 +319,5 @@ sharded_run_half(Sharded *sharded, MfSide side)
 	pfree(sql);
 	ratings = sharded_summarize(sharded, self, sharded->side[MF_OTHER_SIDE(side)].n);
 	if (ratings != sharded->ratings.pairs)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("only %llu of %llu ratings of \"%s\" have a vector of the other side",
-						(unsigned long long) ratings,
-						(unsigned long long) sharded->ratings.pairs,
-						get_rel_name(self->source.relid)),
-				 errhint("Each server needs a copy of the other side's vectors, and all copies must be in %s.",
-						 side == MF_USERS ? "item_copies" : "user_copies")));
+		RefuseRatings(sharded, side, ratings);
 }

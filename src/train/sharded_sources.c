@@ -9,6 +9,9 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tstoreReceiver.h"
@@ -16,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "train/arguments.h"
@@ -28,6 +32,14 @@ enum
 };
 
 /* ---- Arguments ---- */
+
+static void
+RelationGone(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", relid)));
+}
 
 static void
 ReadCopies(FunctionCallInfo fcinfo, int arg, const char *name, ShardedSide *side)
@@ -56,9 +68,12 @@ ReadCopies(FunctionCallInfo fcinfo, int arg, const char *name, ShardedSide *side
 					 errmsg("%s must not contain nulls", name)));
 		side->copies[k] = DatumGetObjectId(oids[k]);
 		if (get_rel_name(side->copies[k]) == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_TABLE),
-					 errmsg("relation with OID %u does not exist", side->copies[k])));
+			RelationGone(side->copies[k]);
+		for (int j = 0; j < k; j++)
+			if (side->copies[j] == side->copies[k])
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("%s names \"%s\" twice", name, get_rel_name(side->copies[k]))));
 	}
 }
 
@@ -161,8 +176,12 @@ sharded_check_sources(Sharded *sharded, ModelKey key[2])
 char *
 sharded_relation_name(Oid relid)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
+	char	   *name = get_rel_name(relid);
+
+	/* Copies are locked by the statements that write them, and not before. */
+	if (name == NULL)
+		RelationGone(relid);
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
 }
 
 const char *
@@ -186,7 +205,37 @@ sharded_append_groups(StringInfo sql, const ShardedSide *side)
 	appendStringInfo(sql, " GROUP BY %s", quote_identifier(side->key.column));
 }
 
-/* The options as a call of mf_explicit or mf_implicit. */
+void
+sharded_append_skipped(StringInfo sql, const ShardedSide *side)
+{
+	const RatingSource *source = &side->source;
+
+	appendStringInfo(sql, " FROM %s WHERE %s IS NULL OR %s IS NULL",
+					 sharded_relation_name(source->relid), quote_identifier(source->user_col),
+					 quote_identifier(source->item_col));
+	if (source->rating_col != NULL)
+		appendStringInfo(sql, " OR %s IS NULL", quote_identifier(source->rating_col));
+}
+
+/*
+ * Every query sees the same rows of others, whatever is committed meanwhile, and
+ * those that this training has written until now.
+ */
+static void
+BeginQuery(const Sharded *sharded)
+{
+	SPI_connect();
+	CommandCounterIncrement();
+	PushCopiedSnapshot(sharded->snapshot);
+	UpdateActiveSnapshotCommandId();
+}
+
+static void
+EndQuery(void)
+{
+	PopActiveSnapshot();
+	SPI_finish();
+}
 
 Tuplestorestate *
 sharded_query(const Sharded *sharded, const char *sql)
@@ -199,21 +248,23 @@ sharded_query(const Sharded *sharded, const char *sql)
 
 	SetTuplestoreDestReceiverParams(dest, store, sharded->context, true, NULL, NULL);
 	options.dest = dest;
-	SPI_connect();
+	options.read_only = true;	/* as the snapshot that is active has it */
+	BeginQuery(sharded);
 	status = SPI_execute_extended(sql, &options);
-	if (status != SPI_OK_SELECT)
+	if (status != SPI_OK_SELECT)	/* it is a SELECT, which no rule replaces */
 		elog(ERROR, "could not execute a query of ratings: %s", SPI_result_code_string(status));
-	SPI_finish();
+	EndQuery();
 	dest->rDestroy(dest);
 	MemoryContextSwitchTo(outer);
 	return store;
 }
 
 void
-sharded_query_numbers(const char *sql, int n, int64 *numbers)
+sharded_query_numbers(const Sharded *sharded, const char *sql, int n, int64 *numbers)
 {
-	SPI_connect();
-	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	BeginQuery(sharded);
+	/* A SELECT of aggregates without GROUP BY, which has one row. */
+	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not execute \"%s\"", sql);
 	for (int k = 0; k < n; k++)
 	{
@@ -223,7 +274,40 @@ sharded_query_numbers(const char *sql, int n, int64 *numbers)
 
 		numbers[k] = isnull ? 0 : DatumGetInt64(value);
 	}
-	SPI_finish();
+	EndQuery();
+}
+
+uint64
+sharded_ratings(const Sharded *sharded, MfSide side)
+{
+	StringInfoData sql;
+	int64		ratings;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT pg_catalog.sum(n)::pg_catalog.int8 FROM (SELECT pg_catalog.count(*) AS n");
+	sharded_append_groups(&sql, &sharded->side[side]);
+	appendStringInfoString(&sql, ") s");
+	sharded_query_numbers(sharded, sql.data, 1, &ratings);
+	return (uint64) ratings;
+}
+
+/* Only of tables of this server is that known: what a view reads is anyone's guess. */
+bool
+sharded_several_moments(const Sharded *sharded)
+{
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		ListCell   *lc;
+
+		foreach(lc, find_all_inheritors(sharded->side[side].source.relid, NoLock, NULL))
+		{
+			char		relkind = get_rel_relkind(lfirst_oid(lc));
+
+			if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+				return true;
+		}
+	}
+	return false;
 }
 
 void
@@ -233,6 +317,6 @@ sharded_empty_copies(const ShardedSide *side)
 	for (int k = 0; k < side->ncopies; k++)
 		if (SPI_execute(psprintf("TRUNCATE %s", sharded_relation_name(side->copies[k])),
 						false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not empty \"%s\"", get_rel_name(side->copies[k]));
+			elog(ERROR, "could not empty \"%s\"", get_rel_name(side->copies[k]));	/* a utility statement */
 	SPI_finish();
 }
