@@ -1,6 +1,7 @@
 # factor: a PostgreSQL extension. `make`, `make install` and `make installcheck`
-# work as for any PGXS extension. `make test` and `make demo` need nothing
-# beforehand: they install what is missing and run on a private server.
+# work as for any PGXS extension. `make test` and `make demo` call test/run.sh and
+# test/demo.sh, which install what is missing (make too, where they are called by
+# themselves) and run on a private server.
 
 EXTENSION = factor
 MODULE_big = factor
@@ -50,6 +51,14 @@ ifdef WERROR
 PG_CFLAGS += -Werror
 endif
 
+# `make SANITIZE=1` builds with the address and undefined-behaviour sanitizers. The
+# server has to be started with their library preloaded; test/run.sh does that.
+SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+ifdef SANITIZE
+PG_CFLAGS += -O1 -g -fno-omit-frame-pointer $(SANITIZERS)
+SHLIB_LINK += $(SANITIZERS)
+endif
+
 # No JIT bitcode: nothing here gains from inlining, and it would need clang.
 override with_llvm = no
 
@@ -67,12 +76,14 @@ include $(PGXS)
 $(OBJS): $(wildcard $(srcdir)/src/*.h $(srcdir)/src/*/*.h)
 endif
 
-# `make test`: every test, on a private server in a temporary folder.
+# `make test`: every test, on a private server in a temporary folder. With
+# SANITIZE=1 or ASSERT=1: see src/README.
 # `make demo`: a first tour on the tags of Debian's packages, or on MovieLens
-# files: `make demo RATINGS=path/ratings.csv TITLES=path/movies.csv`.
+# files: `make demo RATINGS=path/ratings.csv TITLES=path/movies.csv`. With KEEP=1
+# the server stays up.
 .PHONY: test demo
 test demo: export FACTOR_CALLED_FROM := $(PWD)
 test:
-	@test/sandbox.sh test/run.sh
+	@test/run.sh
 demo:
 	@test/demo.sh

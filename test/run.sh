@@ -1,18 +1,31 @@
 #!/bin/bash
-# Builds factor, installs it and runs every test; `make test` calls it through
-# test/sandbox.sh. A regress script, an isolation spec, a TAP script and a check
-# of the numerics each count as one test. The last line says how many passed and
-# failed; the exit status is 0 only where none failed.
+# Builds factor, installs it and runs every test, on a private server; `make test`
+# calls it. A regress script, an isolation spec, a TAP script and a check of the
+# numerics each count as one test. The last line says how many passed and failed;
+# the exit status is 0 only where none failed.
 #
-# These make variables are heeded: WERROR, PROFILE, COPT; and REGRESS, ISOLATION,
-# PROVE_TESTS, NUMERICS to choose tests ("none" for none of a class):
+#   test/run.sh [VARIABLE=VALUE]...
+#
+# These variables are heeded, which may be make's or the environment's, too: WERROR,
+# PROFILE, COPT; and REGRESS, ISOLATION, PROVE_TESTS, NUMERICS to choose tests
+# ("none" for none of a class):
 #   make test REGRESS="predict topk" ISOLATION=none PROVE_TESTS=none NUMERICS=none
 # TAP scripts that are chosen so show their notes: figures, seeds.
+#
+# SANITIZE=1 builds with the address and undefined-behaviour sanitizers, whose
+# reports are failures; ASSERT=1 (with PGSRC= or PG_CONFIG=) runs on a server with
+# assertions: see test/sandbox.sh. src/README says what each can find.
 set -u -o pipefail
 
 if [ -z "${FACTOR_SANDBOX:-}" ]; then
-	echo "test/run.sh runs in test/sandbox.sh: make test" >&2
-	exit 1
+	for argument; do
+		case $argument in
+			[A-Z]*=*) export "${argument?}" ;;
+			*)	echo "test/run.sh takes VARIABLE=VALUE, not \"$argument\"" >&2
+				exit 1 ;;
+		esac
+	done
+	exec "$(dirname -- "${BASH_SOURCE[0]}")/sandbox.sh" test/run.sh
 fi
 logs=$FACTOR_SANDBOX/logs
 mkdir "$logs" || exit
@@ -20,6 +33,10 @@ jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 total_passed=0
 total_failed=0
 summary=
+
+# What no server's log may have, whatever a test expects of it.
+crash='PANIC:  |^TRAP: |^=+[0-9]+=+ERROR: |: runtime error: '
+crash+='|WARNING:  (problem in alloc set|detected write past|.*(reference|refcount|file|memory) leak|resource was not closed)'
 
 heading() { printf '\n== %s\n' "$*"; }
 
@@ -56,7 +73,7 @@ finish()
 }
 
 build_options=()
-for name in WERROR PROFILE COPT; do
+for name in WERROR PROFILE COPT SANITIZE; do
 	[ -z "${!name:-}" ] || build_options+=("$name=${!name}")
 done
 test_options=()
@@ -69,7 +86,8 @@ for name in REGRESS ISOLATION; do
 done
 numerics=${NUMERICS:-all}
 tap=${PROVE_TESTS:-}
-unset WERROR PROFILE COPT REGRESS ISOLATION NUMERICS PROVE_TESTS
+sanitize=${SANITIZE:-}
+unset WERROR PROFILE COPT SANITIZE REGRESS ISOLATION NUMERICS PROVE_TESTS
 ask_make() { make -s "PG_CONFIG=$PG_CONFIG" "$@"; }
 
 heading "build"
@@ -84,15 +102,55 @@ if ! ask_make "${build_options[@]}" install >"$logs/install" 2>&1; then
 fi
 
 # ---------------------------------------------------------------------------
+# Sanitizers: each process that finds something writes a file and ends
+# ---------------------------------------------------------------------------
+
+# How to start what loads factor.so: the sanitizers' library must come first in a
+# process. Memory is not looked for leaks, since the server frees contexts as a
+# whole and exits without freeing the rest; it asks for more than there is and
+# expects NULL; its stacks are left by siglongjmp.
+guarded=()
+if [ -n "$sanitize" ]; then
+	library=$(ldd factor.so | sed -n 's/^.*libasan.* => \([^ ]*\) .*/\1/p')
+	# The compiler that PostgreSQL was built with, as for factor.so.
+	if [ -z "$library" ] ||
+		! $("$PG_CONFIG" --cc) -shared -fPIC -Wl,-z,initfirst -o "$FACTOR_SANDBOX/asan_first.so" test/asan_first.c; then
+		echo "cannot preload the sanitizers' library (\"$library\")" >&2
+		note build 0 1
+		finish
+	fi
+	options=log_path=$logs/sanitizer:abort_on_error=1:print_stacktrace=1:handle_abort=0
+	export FACTOR_SANITIZE=1
+	guarded=(env "LD_PRELOAD=$library $FACTOR_SANDBOX/asan_first.so"
+		"ASAN_OPTIONS=$options:detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0:quarantine_size_mb=16"
+		"UBSAN_OPTIONS=$options")
+fi
+
+# reports: shows what the sanitizers have found since the last call; true if anything
+reports()
+{
+	local file found=1
+
+	for file in "$logs"/sanitizer.*; do
+		[ -e "$file" ] || continue
+		show "$file"
+		mv -- "$file" "$logs/seen.${file##*/}"
+		found=0
+	done
+	return "$found"
+}
+
+# ---------------------------------------------------------------------------
 # Numerics: plain C, without a server
 # ---------------------------------------------------------------------------
 
 test_numerics()
 {
-	local log=$logs/numerics status passed failed
+	local log=$logs/numerics status passed failed target=check
 
 	heading "numerics"
-	make -s -B -C test/numerics "${build_options[@]}" check 2>&1 | tee "$log" | sed '/^ok /d'
+	[ -z "$sanitize" ] || target=sanitize
+	make -s -B -C test/numerics "${build_options[@]}" "$target" 2>&1 | tee "$log" | sed '/^ok /d'
 	status=$?
 	passed=$(sed -n 's/^\([0-9][0-9]*\) passed, [0-9][0-9]* failed.*/\1/p' "$log" | tail -n 1)
 	failed=$(sed -n 's/^[0-9][0-9]* passed, \([0-9][0-9]*\) failed.*/\1/p' "$log" | tail -n 1)
@@ -117,7 +175,7 @@ start_server()
 			fsync = off
 			log_line_prefix = '%m [%p] %q%a '
 		END
-		pg_ctl -s -w -l "$logs/server" start >"$logs/start" 2>&1
+		"${guarded[@]}" pg_ctl -s -w -l "$logs/server" start >"$logs/start" 2>&1
 }
 
 stop_server()
@@ -173,9 +231,12 @@ test_on_server()
 	if [ -n "$regress$isolation" ]; then
 		stop_server
 		# A crash is not lost among the differences it caused.
-		if grep -q -E 'PANIC:  |^TRAP: |was terminated by signal' "$logs/server"; then
+		if grep -q -E "$crash|was terminated by signal" "$logs/server"; then
 			note crashes 0 1
 			show "$logs/server"
+		fi
+		if reports; then
+			note sanitizers 0 1
 		fi
 	fi
 }
@@ -217,7 +278,7 @@ test_tap()
 		log=$logs/tap.$name
 		started=$SECONDS
 		verdict=ok
-		if prove -v -I "$perl_dir/perl" -I test/t "$script" >"$log" 2>&1; then
+		if "${guarded[@]}" prove -v -I "$perl_dir/perl" -I test/t "$script" >"$log" 2>&1; then
 			verdict=$(sed -n 's/^.*\.pl \.* skipped: /skipped: /p' "$log")
 			if [ -n "$verdict" ]; then
 				skipped=$((skipped + 1))
@@ -227,6 +288,11 @@ test_tap()
 			fi
 		else
 			failed=$((failed + 1))
+			verdict=FAILED
+		fi
+		if reports || grep -q -E "$crash" "$TESTLOGDIR/${name}"_*.log 2>/dev/null; then
+			[ "$verdict" = FAILED ] || failed=$((failed + 1))
+			[ "$verdict" != ok ] || passed=$((passed - 1))
 			verdict=FAILED
 		fi
 		printf '%-40s %s (%d s)\n' "$name" "$verdict" $((SECONDS - started))
