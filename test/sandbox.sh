@@ -4,13 +4,21 @@
 #
 #   test/sandbox.sh [-p test|demo] COMMAND [ARGUMENT]...
 #
-# PostgreSQL finds its shared files and libraries relative to its own
+# The server finds its shared files and libraries relative to its own
 # executable. So a folder that repeats the layout of the installed one, with
 # bin/ copied and the rest linked file by file, is a PostgreSQL of its own, into
 # which an ordinary user can install an extension, and which knows nothing of
-# the extensions that are only being tried there. The source is built in a copy
-# too: the clone stays clean, and root can hand everything to an unprivileged
-# user, as the server does not run as root.
+# the extensions that are only being tried there. Its pg_config is a script that
+# puts the sandbox's folders in place of the original's: a copied pg_config would
+# do so by itself, were it not for distributions that have it print fixed paths
+# (Debian's and Ubuntu's packages up to PostgreSQL 14 do, for their bug 462037).
+# The source is built in a copy too: the clone stays clean, and root can hand
+# everything to an unprivileged user, as the server does not run as root.
+#
+# What runs depends on these variables, as make passes them on: PG_CONFIG chooses
+# the PostgreSQL; ASSERT=1 wants one that was built with assertions, which PG_CONFIG
+# names, or which is built here from the source in PGSRC, into the sandbox or, to
+# be found there the next time, into the folder PGCACHE. KEEP: see test/demo.sh.
 #
 # The command gets: the copy of the source as its current directory, PG_CONFIG
 # and PATH of the private PostgreSQL, FACTOR_SANDBOX (the temporary folder), HOME
@@ -28,8 +36,6 @@ fi
 source_dir=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P) || exit
 
 die() { printf '%s\n' "$*" >&2; exit 1; }
-
-pg_config=$("$source_dir/test/setup.sh" "$purpose") || exit
 
 # The path of a Unix socket has 107 bytes at most, and make takes no spaces.
 base=${TMPDIR:-/tmp}
@@ -61,12 +67,15 @@ own_processes()
 # is asked to end, so that test scripts stop their servers themselves; then the
 # servers that are left are asked to quit, so that they still remove their shared
 # memory, for which they wait five seconds for their children at most.
+# A command that succeeded and left a file named "keep" wants all of it to stay.
 group=
+status=
 cleanup()
 {
 	local attempt pids
 
 	trap '' INT TERM HUP
+	if [ "$status" = 0 ] && [ -e "$box/keep" ]; then return; fi
 	if [ -n "$group" ] && kill -TERM -- "-$group" 2>/dev/null; then
 		for attempt in {1..30}; do
 			kill -0 -- "-$group" 2>/dev/null || break
@@ -90,8 +99,32 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
+# ---------------------------------------------------------------------------
+# Which PostgreSQL
+# ---------------------------------------------------------------------------
+
+case ${ASSERT:-} in 0|no|off) ASSERT= ;; esac
+if [ -n "${PGSRC:-}" ]; then
+	[ -n "${ASSERT:-}" ] || die "PGSRC goes with ASSERT=1"
+	[ -z "${PG_CONFIG:-}" ] || die "PGSRC and PG_CONFIG cannot both name the PostgreSQL to test with"
+fi
+pg_config=$("$source_dir/test/setup.sh" "$purpose") || exit
+if [ -n "${PGSRC:-}" ]; then
+	pg_config=$("$source_dir/test/postgres.sh" "$PGSRC" "${PGCACHE:-$box/postgresql}" "$box/build") || exit
+	rm -rf -- "$box/build"
+fi
+case $pg_config in /*) ;; *) pg_config=$PWD/$pg_config ;; esac
+if [ -n "${ASSERT:-}" ]; then
+	headers=$("$pg_config" --includedir-server) &&
+		grep -q '^#define USE_ASSERT_CHECKING 1' "$headers/pg_config.h" ||
+		die "ASSERT=1 needs a PostgreSQL built with --enable-cassert, which that of $pg_config is not: name its source with PGSRC=/path/to/postgresql-NN, or such a one's pg_config with PG_CONFIG="
+fi
+
+# ---------------------------------------------------------------------------
 # The private PostgreSQL, below a folder of its own: one installed in /home or /tmp
-# would come upon the sandbox's.
+# would come upon the sandbox's
+# ---------------------------------------------------------------------------
+
 root=$box/root
 
 # link_entries FOLDER [EXCEPT]: a folder in the sandbox with links to the entries.
@@ -105,32 +138,50 @@ link_entries()
 	done
 }
 
+# write_pg_config ORIGINAL FOLDER...: a script that prints what the original prints,
+# the folders being those of the sandbox
+write_pg_config()
+{
+	local original=$1 folder pattern replacements=
+
+	shift
+	for folder; do
+		pattern=$(printf '%s' "$folder" | sed 's/[][\\.*^$|+?(){}]/\\&/g')
+		replacements+=" -e 's|^([A-Z-]+ = )?$pattern\$|\\1$root$folder|'"
+	done
+	cat >"$private_pg_config" <<-END && chmod 755 -- "$private_pg_config"
+		#!/bin/sh
+		said=\$('$original' "\$@") || exit
+		printf '%s\\n' "\$said" | sed -E$replacements
+	END
+}
+
 make_private_postgres()
 {
-	local bindir sharedir pkglibdir headers
+	local headers
 
 	bindir=$("$pg_config" --bindir) && sharedir=$("$pg_config" --sharedir) &&
 		pkglibdir=$("$pg_config" --pkglibdir) &&
 		headers=$("$pg_config" --includedir-server) || return
+	private_pg_config=$root$bindir/pg_config
 
 	# The programs may lie among those of the whole system.
 	mkdir -p -- "$root$bindir" "$root${headers%/*}" &&
 		find -L "$bindir" -maxdepth 1 -type f \( -name 'pg*' -o -name 'postgres' -o -name 'postmaster' \
 			-o -name psql -o -name initdb -o -name 'create*' -o -name 'drop*' -o -name '*db' \) \
-			-exec cp -L -- {} "$root$bindir/" \; &&
+			! -name pg_config -exec cp -L -- {} "$root$bindir/" \; &&
 		link_entries "$sharedir" extension && link_entries "$sharedir/extension" &&
 		link_entries "$pkglibdir" bitcode &&
-		ln -s -- "$headers" "$root$headers" || return
+		ln -s -- "$headers" "$root$headers" &&
+		write_pg_config "$pg_config" "$bindir" "$sharedir" "$pkglibdir" || return
 
 	# An installed factor has no part in this.
 	rm -f -- "$root$sharedir/extension/factor.control" \
 		"$root$sharedir"/extension/factor--*.sql "$root$pkglibdir/factor.so"
-	private_pg_config=$root$bindir/pg_config
-	[ "$("$private_pg_config" --sharedir)" = "$root$sharedir" ]
 }
 
 make_private_postgres ||
-	die "could not set up a private PostgreSQL in $box from $pg_config (is there room, and may programs run from there? TMPDIR names another folder)"
+	die "could not copy the PostgreSQL of $pg_config to $root (is there room? TMPDIR names another folder)"
 
 mkdir "$box/src" "$box/home" "$box/tmp" || exit
 (cd -- "$source_dir" &&
@@ -149,6 +200,13 @@ if [ "$(id -u)" = 0 ]; then
 	as_user=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups)
 fi
 
+# Does the copied server run, and look for its files in the sandbox?
+said=$(cd / && "${as_user[@]}" "$root$bindir/initdb" --show -D "$box/none" 2>&1) ||
+	die "the programs of $bindir do not run as $(id -un "${user:-$(id -u)}") when copied to $root$bindir: $said (may programs run from there? TMPDIR names another folder)"
+found=$(sed -n 's/^share_path=//p' <<<"$said")
+[ "$found" = "$root$sharedir" ] ||
+	die "the server of $bindir cannot be tried out in a copy: when copied to $root$bindir, it looks for its files in $found, not in $root$sharedir; so it was built without PostgreSQL's search relative to the executable"
+
 data=${FACTOR_TEST_DATA:-$source_dir/../shared/data}
 unset FACTOR_TEST_DATA
 if [ -d "$data" ]; then
@@ -166,7 +224,7 @@ export LC_ALL=C
 for name in $(compgen -e PG); do
 	unset "$name"
 done
-unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKEFILES LANG LANGUAGE DESTDIR
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKEFILES LANG LANGUAGE DESTDIR ASAN_OPTIONS UBSAN_OPTIONS
 export PG_CONFIG=$private_pg_config FACTOR_SANDBOX=$box HOME=$box/home TMPDIR=$box/tmp
 PATH=$(dirname -- "$private_pg_config"):$PATH
 

@@ -1,16 +1,19 @@
 #!/bin/bash
-# Sees to it that PostgreSQL, its server headers, a compiler, OpenBLAS and, for
-# the tests, Perl's IPC::Run are there, and prints the path of the pg_config to
+# Sees to it that PostgreSQL, its server headers, make, a compiler, OpenBLAS and,
+# for the tests, Perl's IPC::Run are there, and prints the path of the pg_config to
 # build with.
 #
 #   test/setup.sh test|demo
 #
-# What is missing is installed with apt-get where there is one: as root, or
-# through sudo where that asks for no password. Otherwise a message says what is
+# What is missing is installed with apt-get where there is one: as root, or through
+# sudo, which may ask for a password where there is a terminal to ask at. What
+# apt-get says is shown only where it fails. Otherwise a message says what is
 # missing. Nothing is done, and nothing said, where nothing is missing.
 #
 # PG_CONFIG in the environment chooses the PostgreSQL; else it is the newest of
 # Debian's layout that has server and headers, else the first pg_config on PATH.
+# With PGSRC a PostgreSQL is built from source instead: what that takes is wanted
+# then, and no path is printed. SANITIZE wants the compiler's sanitizers.
 set -u
 
 purpose=${1:-test}
@@ -92,6 +95,18 @@ have_compiler()
 		"${cc%% *}" -x c -o /dev/null - 2>/dev/null
 }
 
+have_sanitizers()
+{
+	local program status
+
+	program=$(mktemp) || return
+	printf 'int main(void) { return 0; }\n' |
+		"${CC:-gcc}" -fsanitize=address,undefined -x c -o "$program" - 2>/dev/null
+	status=$?
+	rm -f -- "$program"
+	return "$status"
+}
+
 have_openblas()
 {
 	local dir
@@ -108,7 +123,11 @@ missing()
 {
 	local nn
 
-	if [ -z "$(choose_pg_config)" ]; then
+	if [ -n "${PGSRC:-}" ]; then
+		command -v bison >/dev/null || echo "bison: bison"
+		command -v flex >/dev/null || echo "flex: flex"
+		pkg-config --exists icu-i18n 2>/dev/null || echo "ICU: pkg-config libicu-dev"
+	elif [ -z "$(choose_pg_config)" ]; then
 		nn=$(version_to_install)
 		if [ -n "$nn" ]; then
 			echo "PostgreSQL's server and its headers: postgresql-$nn postgresql-server-dev-$nn"
@@ -118,6 +137,7 @@ missing()
 	fi
 	command -v make >/dev/null || echo "make: make"
 	have_compiler || echo "a C compiler: gcc libc6-dev"
+	[ -z "${SANITIZE:-}" ] || have_sanitizers || echo "the compiler's sanitizers: gcc libc6-dev"
 	have_openblas || echo "OpenBLAS: libopenblas0"
 	if [ "$purpose" = test ]; then
 		command -v prove >/dev/null && perl -MTest::More -e 1 2>/dev/null || echo "Perl with Test::More: perl"
@@ -125,28 +145,55 @@ missing()
 	fi
 }
 
-# install PACKAGE...: false where we may not.
-install()
-{
-	local as_root=(env DEBIAN_FRONTEND=noninteractive)
-
-	if [ "$(id -u)" != 0 ]; then
-		sudo -n true 2>/dev/null || return
-		as_root=(sudo -n "${as_root[@]}")
-	fi
-	say "Installing $*"
-	"${as_root[@]}" apt-get install -qq -y --no-install-recommends \
-		-o DPkg::Lock::Timeout=300 "$@" >&2 </dev/null
-}
-
-# Package lists are brought up to date only where something has to be installed.
-update()
+# as_root COMMAND...: false where we may not.
+as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
-		apt-get update -qq >&2
+		env DEBIAN_FRONTEND=noninteractive "$@"
 	else
-		sudo -n apt-get update -qq >&2 2>/dev/null
+		sudo "${sudo_options[@]}" env DEBIAN_FRONTEND=noninteractive "$@"
 	fi
+}
+
+# May we install, asking for a password where someone can answer?
+may_install()
+{
+	sudo_options=(-n)
+	[ "$(id -u)" != 0 ] || return 0
+	command -v sudo >/dev/null || return
+	sudo -n true 2>/dev/null && return
+	[ -t 2 ] && (: </dev/tty) 2>/dev/null || return
+	sudo_options=()
+	say "Software has to be installed first; sudo may ask for your password."
+	sudo -v >&2
+}
+
+# quietly COMMAND...: as root, its output only where it fails
+quietly()
+{
+	local log status
+
+	log=$(mktemp) || return
+	as_root "$@" >"$log" 2>&1 </dev/null
+	status=$?
+	[ "$status" = 0 ] || { say "FAILED: $*"; cat -- "$log" >&2; }
+	rm -f -- "$log"
+	return "$status"
+}
+
+# install_missing: package lists are brought up to date first, since only they tell
+# what PostgreSQL there is to install.
+install_missing()
+{
+	local packages started=$SECONDS
+
+	may_install || return
+	quietly apt-get update -qq
+	packages=$(missing | sed 's/^.*: //' | tr '\n' ' ')
+	printf 'Installing %s... ' "$packages" >&2
+	# shellcheck disable=SC2086 # words are meant to split
+	quietly apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $packages || return
+	say "$((SECONDS - started)) s"
 }
 
 if [ -n "${PG_CONFIG:-}" ] && ! complete "$PG_CONFIG"; then
@@ -159,10 +206,7 @@ fi
 
 lacks=$(missing)
 if [ -n "$lacks" ] && command -v apt-get >/dev/null; then
-	update
-	lacks=$(missing)
-	# shellcheck disable=SC2046 # words are meant to split
-	install $(printf '%s\n' "$lacks" | sed 's/^.*: //')
+	install_missing
 	lacks=$(missing)
 fi
 
@@ -176,6 +220,7 @@ if [ -n "$lacks" ]; then
 	exit 1
 fi
 
+[ -z "${PGSRC:-}" ] || exit 0
 chosen=$(choose_pg_config)
 version=$("$chosen" --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
 if [ "${version:-0}" -lt "$oldest" ]; then
