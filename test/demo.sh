@@ -3,8 +3,11 @@
 # calls it.
 #
 #   test/demo.sh                                     the tags of Debian's packages
-#   RATINGS=path/ratings.csv test/demo.sh            MovieLens' ratings
-#   RATINGS=... TITLES=path/movies.csv test/demo.sh  and the films' titles
+#   test/demo.sh RATINGS=path/ratings.csv            MovieLens' ratings
+#   test/demo.sh RATINGS=... TITLES=path/movies.csv  and the films' titles
+#   test/demo.sh KEEP=1                              the server stays up
+#
+# The variables may be make's or the environment's, too.
 #
 # Outside the sandbox it opens the files, which the server's user may have no
 # right to read, as descriptors 3 and 4, and calls itself inside, where it
@@ -57,8 +60,15 @@ check_header()
 
 outside()
 {
-	local ratings titles
+	local ratings titles argument
 
+	for argument; do
+		case $argument in
+			[A-Z]*=*) export "${argument?}" ;;
+			*) die "test/demo.sh takes VARIABLE=VALUE, not \"$argument\"" ;;
+		esac
+	done
+	export FACTOR_CALLED_FROM=${FACTOR_CALLED_FROM:-$PWD}
 	cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 	[ -z "${TITLES:-}" ] || [ -n "${RATINGS:-}" ] || die "TITLES goes with RATINGS"
 	if [ -n "${RATINGS:-}" ]; then
@@ -78,13 +88,19 @@ outside()
 	exec test/sandbox.sh -p demo test/demo.sh
 }
 
-# quietly WHAT COMMAND...: its output only where it fails
-quietly()
+# phase TITLE WHAT COMMAND...: a line with the time it took; its output only where it
+# fails
+phase()
 {
-	local what=$1
+	local title=$1 what=$2 started=$SECONDS
 
-	shift
-	"$@" >"$FACTOR_SANDBOX/log" 2>&1 && return
+	shift 2
+	printf '%s ... ' "$title"
+	if "$@" >"$FACTOR_SANDBOX/log" 2>&1; then
+		printf '%d s\n' $((SECONDS - started))
+		return
+	fi
+	echo "FAILED"
 	cat "$FACTOR_SANDBOX/log" >&2
 	[ ! -f "$FACTOR_SANDBOX/server.log" ] || tail -n 30 "$FACTOR_SANDBOX/server.log" >&2
 	die "could not $what"
@@ -122,33 +138,74 @@ load()
 		tr -d '\r' | run_psql -c "\\copy $1 FROM pstdin (FORMAT csv, HEADER)"
 }
 
-inside()
+build()
 {
-	local script=debian-tags
-
-	echo "Building factor for $("$PG_CONFIG" --version) ..."
-	quietly "build factor" make -s "PG_CONFIG=$PG_CONFIG" -j2 all
-	quietly "install factor" make -s "PG_CONFIG=$PG_CONFIG" install
-	echo "Starting a private server ..."
-	quietly "start a server" start_server
-
-	echo "Loading the data ..."
-	if [ -n "${RATINGS:-}" ]; then
-		script=movielens
-		load ratings "$FACTOR_RATINGS_COLUMNS" <&3 || die "RATINGS=$RATINGS is not what COPY can read"
-		if [ -n "${TITLES:-}" ]; then
-			load movies "$FACTOR_TITLES_COLUMNS" <&4 || die "TITLES=$TITLES is not what COPY can read"
-		else
-			run_psql -c "CREATE TABLE movies AS
-				SELECT DISTINCT movieid, 'film ' || movieid AS title FROM ratings" || exit
-		fi
-		run_psql -c "ALTER TABLE movies ADD PRIMARY KEY (movieid)" || die "TITLES=$TITLES lists a film twice, or one without a number"
-	else
-		load tags $'package\ntag' <test/data/debian-tags.csv || exit
-	fi
-	exec 3<&- 4<&-
-	run_psql -f "test/demo/$script.sql" || exit
-	pg_ctl -s -w -m fast stop
+	make -s "PG_CONFIG=$PG_CONFIG" -j"$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" all &&
+		make -s "PG_CONFIG=$PG_CONFIG" install
 }
 
-if [ -z "${FACTOR_SANDBOX:-}" ]; then outside; else inside; fi
+load_movielens()
+{
+	load ratings "$FACTOR_RATINGS_COLUMNS" <&3 || die "RATINGS=$RATINGS is not what COPY can read"
+	if [ -n "${TITLES:-}" ]; then
+		load movies "$FACTOR_TITLES_COLUMNS" <&4 || die "TITLES=$TITLES is not what COPY can read"
+	else
+		run_psql -c "CREATE TABLE movies AS
+			SELECT DISTINCT movieid, 'film ' || movieid AS title FROM ratings" || return
+	fi
+	run_psql -c "ALTER TABLE movies ADD PRIMARY KEY (movieid)" || die "TITLES=$TITLES lists a film twice, or one without a number"
+}
+
+load_tags() { load tags $'package\ntag' <test/data/debian-tags.csv; }
+
+# write_scripts: psql and stop, for a server that stays up
+write_scripts()
+{
+	cat >"$FACTOR_SANDBOX/psql" <<-END &&
+		#!/bin/sh
+		exec '$(command -v psql)' -h '$PGHOST' -p $PGPORT -U $PGUSER -d $PGDATABASE "\$@"
+	END
+		cat >"$FACTOR_SANDBOX/stop" <<-END &&
+			#!/bin/sh
+			pid=\$(head -n 1 '$PGDATA/postmaster.pid' 2>/dev/null) && kill -INT "\$pid"
+			while [ -e '$PGDATA/postmaster.pid' ] && kill -0 "\$pid" 2>/dev/null; do sleep 0.1; done
+			rm -rf '$FACTOR_SANDBOX'
+		END
+		chmod 755 "$FACTOR_SANDBOX/psql" "$FACTOR_SANDBOX/stop" &&
+		: >"$FACTOR_SANDBOX/keep"
+}
+
+inside()
+{
+	local script=debian-tags where='in psql, where "make demo KEEP=1" keeps the server up'
+
+	case ${KEEP:-} in 0|no|off) KEEP= ;; esac
+	phase "Building factor for $("$PG_CONFIG" --version)" "build factor" build
+	phase "Starting a private server" "start a server" start_server
+	if [ -n "${RATINGS:-}" ]; then
+		script=movielens
+		phase "Loading the ratings" "load the ratings" load_movielens
+	else
+		phase "Loading the tags of Debian's packages" "load the tags" load_tags
+	fi
+	exec 3<&- 4<&-
+	if [ -n "${KEEP:-}" ]; then
+		write_scripts || exit
+		where="in $FACTOR_SANDBOX/psql"
+	fi
+	run_psql -v where="$where" -f "test/demo/$script.sql" || exit
+	cat <<-'END'
+
+		== To read on
+		README.md, from "Getting Started"    training, querying, indexing: a tour with your own tables
+		doc/examples/README.md               whole jobs on real data, as scripts
+		doc/reference.md                     every function, option, setting and error
+	END
+	if [ -n "${KEEP:-}" ]; then
+		printf '\nThe server is up. To stop it and remove everything: %s/stop\n' "$FACTOR_SANDBOX"
+	else
+		pg_ctl -s -w -m fast stop
+	fi
+}
+
+if [ -z "${FACTOR_SANDBOX:-}" ]; then outside "$@"; else inside; fi

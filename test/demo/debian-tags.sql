@@ -37,3 +37,9 @@ SELECT round(mf_predict('gimp', 'works-with::image:raster')::numeric, 2) AS rast
 
 \echo '== The model is two tables, so that everything else is plain SQL'
 SELECT tag, ratings AS packages, factors[1:3] AS first_factors FROM debian_items ORDER BY ratings DESC LIMIT 3;
+
+\set ECHO none
+\echo '== Three commands to try,' :where
+\echo '  SELECT * FROM mf_topk(''gimp'', 10) ORDER BY score DESC;'
+\echo '  SELECT * FROM mf_explain(''wireshark'', ''interface::commandline'', 5) ORDER BY contribution DESC;'
+\echo '  SELECT * FROM mf_topk_for(ARRAY[''game::puzzle'', ''uitoolkit::gtk''], k => 5) ORDER BY score DESC;'

@@ -45,3 +45,9 @@ SELECT round(mf_predict(:someone, :film)::numeric, 2) AS predicted,
 \echo '== The model is two tables, so that everything else is plain SQL: the best-liked films'
 SELECT m.title, i.ratings, round(i.bias::numeric, 2) AS bias
   FROM films_items i JOIN movies m USING (movieid) ORDER BY i.bias DESC LIMIT 5;
+
+\set ECHO none
+\echo '== Three commands to try,' :where
+\echo '  SELECT m.title, t.score FROM mf_topk(':someone', 10, diversity => 0.5) t JOIN movies m ON m.movieid = t.item ORDER BY t.score DESC;'
+\echo '  SELECT m.title, e.rating, e.contribution FROM mf_explain(':someone', ':film', 5) e JOIN movies m ON m.movieid = e.item ORDER BY e.contribution DESC;'
+\echo '  SELECT m.title, t.score FROM mf_topk_for(ARRAY[':film'], k => 10) t JOIN movies m ON m.movieid = t.item ORDER BY t.score DESC;'
