@@ -31,28 +31,52 @@ $node->start;
 
 my @blocks = sql_blocks("$top/README.md");
 
-# The first block is the teaser, before there is any table.
-shift @blocks;
+# The first block is the teaser, before there is any table. It runs on those that
+# Getting Started makes.
+my $teaser = shift @blocks;
 cmp_ok(scalar @blocks, '>', 10, 'the README has its SQL');
+
+# Rows that are joined come in any order.
+my @unordered = grep { /^SELECT\b.*\bJOIN\b/ms && !/\bORDER BY\b/ } map { split /;\s*(?:--.*)?$/m } @blocks;
+is_deeply(\@unordered, [], 'every join that is shown has an order');
 
 my ($status, $out, $err) =
   $node->psql('postgres', join("\n", @blocks), on_error_stop => 1);
 is($status, 0, 'the README runs from top to bottom') or diag($err);
 
+$node->safe_psql('postgres', 'CREATE DATABASE teaser');
+($status, $out, $err) = $node->psql('teaser', "$blocks[0]\n$teaser", on_error_stop => 1);
+is($status, 0, 'its first lines run on the tables that Getting Started makes') or diag($err);
+is(scalar split(/\n/, $out), 12, '... and return a row, a prediction and ten items');
+
 is($node->safe_psql('postgres',
 		q{SELECT count(*) FROM mf_topk(42, 5, 'films')}),
 	5, 'five recommendations');
+is( $node->safe_psql('postgres',
+		q{SELECT bool_and(loss <= before) FROM (SELECT loss, lag(loss, 1, loss) OVER (ORDER BY iteration) AS before
+			FROM mf_history WHERE model = 'defaults' OR model = 'watched') h}),
+	't', 'the loss falls with each iteration');
+my ($ranked) = grep { /WHERE i\.in_stock AND m\.title LIKE/ } @blocks;
+is( $node->safe_psql('postgres', $ranked),
+	$node->safe_psql('postgres',
+		q{SELECT m.title FROM mf_topk(42, 200, 'films', exclude_seen => false) t JOIN movies m ON m.item_id = t.item
+		  WHERE m.title LIKE 'Comedy%' ORDER BY t.score DESC LIMIT 5}),
+	'the first query by an operator has the order of mf_topk');
+isnt(
+	$node->safe_psql('postgres', q{SELECT array_agg(item ORDER BY item) FROM mf_topk(42, 5, 'films', diversity => 0.3)}),
+	$node->safe_psql('postgres', q{SELECT array_agg(item ORDER BY item) FROM mf_topk(42, 5, 'films')}),
+	'diversity makes a difference');
 is( $node->safe_psql(
 		'postgres',
-		q{SELECT abs(m.mean + u.bias + i.bias - (u.factors <#> i.factors) - mf_predict(42, 118, 'films')) < 1e-12
+		q{SELECT abs(m.mean + u.bias + i.bias - (u.factors <#> i.factors) - mf_predict(42, 117, 'films')) < 1e-12
 		  FROM films_users u, films_items i, mf_models m
-		  WHERE u.user_id = 42 AND i.movie_id = 118 AND m.model = 'films'}),
+		  WHERE u.user_id = 42 AND i.item_id = 117 AND m.model = 'films'}),
 	't',
 	'a prediction is plain SQL');
 is( $node->safe_psql(
 		'postgres',
-		q{SELECT bool_and(m.title LIKE 'Comedy%') FROM mf_similar_items(118, 20, 'films') s
-		  JOIN movies m ON m.movie_id = s.item}),
+		q{SELECT bool_and(m.title LIKE 'Comedy%') FROM mf_similar_items(117, 20, 'films') s
+		  JOIN movies m ON m.item_id = s.item}),
 	't',
 	'comedies are like comedies');
 
@@ -62,7 +86,7 @@ my %stored = (unobserved_weight =>
 	  'trim_scale(round((unobserved_weight * users * items / ratings)::numeric, 6))');
 my $readme = slurp_file("$top/README.md");
 $node->safe_psql('postgres',
-	q{SELECT mf_train('ratings', 'user_id', 'movie_id', model => 'defaults', verbose => false)});
+	q{SELECT mf_train('ratings', model => 'defaults', verbose => false)});
 for my $option (qw(factors iterations reg_exponent unobserved_weight))
 {
 	my ($explicit, $implicit) = $readme =~ /^\| `$option` \| *([\d.]*)[^|]*\| *([\d.]+)[^|]*\|/m;
