@@ -58,6 +58,18 @@
 	} while (0)
 #endif
 
+/* Disabled nodes count before costs since 18 */
+#if PG_VERSION_NUM < 180000
+#define ADD_DISABLED_NODES(path, n) ((void) 0)
+#else
+#define ADD_DISABLED_NODES(path, n) ((path)->disabled_nodes += (n))
+#endif
+
+/* old_snapshot_threshold let vacuum take rows from old snapshots until 16 */
+#if PG_VERSION_NUM >= 170000
+#define TestForOldSnapshot(snapshot, relation, page) ((void) 0)
+#endif
+
 /* A hint to the processor, where the compiler has it */
 #if defined(__GNUC__)
 #define prefetch_memory(address) __builtin_prefetch((address), 0, 2)

@@ -188,7 +188,7 @@ topk_sort_keys(PageKey *keys, Size n)
 
 /* The directory's entries but the free ones, read until one epoch has all. */
 static TopkDirEntry *
-ReadDirectory(Relation index, uint32 *epoch, uint32 *changes, Size *n)
+ReadDirectory(Relation index, Snapshot snapshot, uint32 *epoch, uint32 *changes, Size *n)
 {
 	Size		allocated = TOPK_DIRECTORY_CAPACITY;
 	TopkDirEntry *entries = palloc(allocated * sizeof(TopkDirEntry));
@@ -197,7 +197,7 @@ ReadDirectory(Relation index, uint32 *epoch, uint32 *changes, Size *n)
 
 	do
 	{
-		*epoch = topk_first_entries(index, &next, changes);
+		*epoch = topk_first_entries(index, snapshot, &next, changes);
 		*n = 0;
 		valid = true;
 		while (valid && next != InvalidBlockNumber)
@@ -228,12 +228,12 @@ ReadDirectory(Relation index, uint32 *epoch, uint32 *changes, Size *n)
 
 /* Builds the table for a length and puts it into the cache. */
 static const TopkPageTable *
-BuildTable(Relation index, int length)
+BuildTable(Relation index, Snapshot snapshot, int length)
 {
 	uint32		epoch;
 	uint32		changes;
 	Size		n;
-	TopkDirEntry *entries = ReadDirectory(index, &epoch, &changes, &n);
+	TopkDirEntry *entries = ReadDirectory(index, snapshot, &epoch, &changes, &n);
 	Size		size = add_size(sizeof(TopkPageTable),
 								mul_size(n, sizeof(TopkDirEntry) + sizeof(PageKey)));
 	TopkPageTable *table = MemoryContextAllocHuge(CurrentMemoryContext, size);
@@ -272,7 +272,7 @@ BuildTable(Relation index, int length)
  * one of this file.
  */
 const TopkPageTable *
-topk_page_table(Relation index, int length)
+topk_page_table(Relation index, Snapshot snapshot, int length)
 {
 	const TopkPageTable *table = CachedTable((IndexCache *) index->rd_amcache);
 	BlockNumber next;
@@ -280,10 +280,10 @@ topk_page_table(Relation index, int length)
 	uint32		epoch;
 
 	if (table == NULL || table->length != length)
-		return BuildTable(index, length);
-	epoch = topk_first_entries(index, &next, &changes);
+		return BuildTable(index, snapshot, length);
+	epoch = topk_first_entries(index, snapshot, &next, &changes);
 	table = CachedTable((IndexCache *) index->rd_amcache);
 	if (table == NULL || table->epoch != epoch || table->changes != changes)
-		return BuildTable(index, length);
+		return BuildTable(index, snapshot, length);
 	return table;
 }

@@ -63,6 +63,7 @@ topk_key_norm(PageKey key)
 extern Buffer topk_pin(Relation index, BlockNumber block);
 extern void topk_prefetch(Relation index, BlockNumber block);
 extern void topk_sort_keys(PageKey *keys, Size n);
-extern const TopkPageTable *topk_page_table(Relation index, int length);
+extern const TopkPageTable *topk_page_table(Relation index, Snapshot snapshot,
+											 int length);
 
 #endif							/* FACTOR_CACHE_H */

@@ -52,7 +52,7 @@ typedef struct CheckState
 	uint32		epoch;			/* of the directory being checked */
 	BlockNumber heap_blocks;
 	uint8	   *seen;			/* a bit for each of them, if found by now */
-	bool		heed_killed;	/* marks count, as in scans */
+	bool		heed_killed;	/* marks count, as in the transaction's scans */
 	bloom_filter *entries;
 	TopkItem	item;
 	MemoryContext row_context;
@@ -372,7 +372,7 @@ mf_index_check(PG_FUNCTION_ARGS)
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	CheckIsUsable(state.index, snapshot);
 	state.blocks = RelationGetNumberOfBlocks(state.index);
-	state.heed_killed = !RecoveryInProgress();
+	state.heed_killed = !TransactionStartedDuringRecovery();
 	state.seen = palloc(state.blocks / 8 + 1);
 	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "topk check row",
 											  ALLOCSET_DEFAULT_SIZES);

@@ -42,17 +42,18 @@ typedef struct Place
 #define MOST_EXTRAS			7
 
 /*
- * The group's open page, or an invalid block number; the group becomes that of
- * the index's own buckets.
+ * The group's open page and the epoch it is that in, or an invalid block number;
+ * the group becomes that of the index's own buckets.
  */
 BlockNumber
-topk_open_page(Relation index, TopkGroup *group)
+topk_open_page(Relation index, TopkGroup *group, uint32 *epoch)
 {
 	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
 	BlockNumber block = InvalidBlockNumber;
 
 	*group = topk_coarsen(*group, meta->bucket_shift);
+	*epoch = meta->epoch;
 	for (uint32 i = 0; i < meta->opens; i++)
 		if (meta->open[i].group == *group)
 		{
@@ -65,15 +66,18 @@ topk_open_page(Relation index, TopkGroup *group)
 
 /*
  * The epoch of the directory that there is, where it begins, and how often it
- * has changed in a way that scans have to know.
+ * has changed in a way that scans have to know.  A snapshot that is too old for
+ * what vacuum has done since is an error; there may be none (NULL).
  */
 uint32
-topk_first_entries(Relation index, BlockNumber *next, uint32 *changes)
+topk_first_entries(Relation index, Snapshot snapshot, BlockNumber *next,
+				   uint32 *changes)
 {
 	Buffer		buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_SHARE);
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(buffer));
 	uint32		epoch = meta->epoch;
 
+	TestForOldSnapshot(snapshot, index, BufferGetPage(buffer));
 	*next = meta->first_directory;
 	*changes = meta->changes;
 	UnlockReleaseBuffer(buffer);

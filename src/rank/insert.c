@@ -7,19 +7,27 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/rel.h"
 
 #include "compat.h"
 #include "rank/topk.h"
 
-/* Adds the entry to the page unless that is full, sealed, or no longer the group's. */
+/*
+ * Adds the entry to the page unless that is full, sealed, or no longer what it
+ * was in the epoch in which it was the group's open page.  Until the page is
+ * locked, vacuum may have emptied it and packed sorted entries onto it, of the
+ * same group, but with a range of norms that need not hold this one (pack.c).
+ * Within an epoch a page gets no other use than another group's, or that of an
+ * open page of its own group again.
+ */
 static bool
-AddToPage(Relation index, BlockNumber block, const TopkItem *item)
+AddToPage(Relation index, BlockNumber block, uint32 epoch, const TopkItem *item)
 {
 	Buffer		buffer = topk_read(index, block, BUFFER_LOCK_EXCLUSIVE);
 	TopkOpaque *opaque = TopkPageOpaque(BufferGetPage(buffer));
-	bool		fits = opaque->group == item->group && !opaque->sealed &&
-		opaque->count < opaque->capacity;
+	bool		fits = opaque->group == item->group && opaque->epoch <= epoch &&
+		!opaque->sealed && opaque->count < opaque->capacity;
 
 	if (fits)
 	{
@@ -43,9 +51,11 @@ topk_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid,
 	topk_form_item(&item, values[0], isnull[0], tid);
 	for (;;)
 	{
-		BlockNumber block = topk_open_page(index, &item.group);
+		uint32		epoch;
+		BlockNumber block = topk_open_page(index, &item.group, &epoch);
 
-		if (block != InvalidBlockNumber && AddToPage(index, block, &item))
+		CHECK_FOR_INTERRUPTS();
+		if (block != InvalidBlockNumber && AddToPage(index, block, epoch, &item))
 			return false;
 		topk_make_room(index, item.group, block);
 	}

@@ -40,25 +40,42 @@
 #include "rank/scan.h"
 #include "rank/vector.h"
 
+/*
+ * A scan serves ORDER BY and nothing else: it remembers TIDs of which the heap
+ * has to say whether they are visible, to a snapshot that is an MVCC one.  So it
+ * must not be an index-only scan, which asks the visibility map, and has nothing
+ * to compare search conditions with.  The planner makes no others
+ * (topk_cost_estimate).
+ */
+static void
+CheckIsOrdered(Relation index, int nkeys, int norderbys, bool index_only)
+{
+	if (nkeys > 0 || norderbys == 0 || index_only)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("index \"%s\" can be scanned only in the order of a distance",
+						RelationGetRelationName(index)),
+				 errdetail("Access method \"%s\" serves ORDER BY, and neither conditions nor index-only scans.",
+						   "topk")));
+}
+
 IndexScanDesc
 topk_begin_scan(Relation index, int nkeys, int norderbys)
 {
 	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
 	TopkScan   *state = palloc0(sizeof(TopkScan));
 
+	CheckIsOrdered(index, nkeys, norderbys, false);
 	state->context = AllocSetContextCreate(CurrentMemoryContext, "topk scan",
 										   ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = state;
-	if (norderbys > 0)
-	{
-		scan->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
-		scan->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
-		memset(scan->xs_orderbynulls, true, sizeof(bool) * norderbys);
-		state->types = palloc(sizeof(Oid) * norderbys);
-		state->values = palloc(sizeof(IndexOrderByDistance) * norderbys);
-		for (int i = 0; i < norderbys; i++)
-			state->types[i] = FLOAT8OID;
-	}
+	scan->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
+	scan->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
+	memset(scan->xs_orderbynulls, true, sizeof(bool) * norderbys);
+	state->types = palloc(sizeof(Oid) * norderbys);
+	state->values = palloc(sizeof(IndexOrderByDistance) * norderbys);
+	for (int i = 0; i < norderbys; i++)
+		state->types[i] = FLOAT8OID;
 	return scan;
 }
 
@@ -68,10 +85,11 @@ topk_rescan(IndexScanDesc scan, ScanKey keys, int nkeys,
 {
 	TopkScan   *state = (TopkScan *) scan->opaque;
 
+	CheckIsOrdered(scan->indexRelation, nkeys, norderbys, scan->xs_want_itup);
 	topk_release_ahead(state);
 	MemoryContextReset(state->context);
 	memset(&state->started, 0, sizeof(TopkScan) - offsetof(TopkScan, started));
-	if (orderbys && scan->numberOfOrderBys > 0)
+	if (orderbys != NULL)
 		memcpy(scan->orderByData, orderbys,
 			   scan->numberOfOrderBys * sizeof(ScanKeyData));
 }
@@ -98,7 +116,7 @@ PrepareQuery(IndexScanDesc scan, TopkScan *state)
 
 	state->query_length = -1;
 	state->query_kind = CODE_IRREGULAR;
-	if (scan->numberOfOrderBys == 0 || (key->sk_flags & SK_ISNULL))
+	if (key->sk_flags & SK_ISNULL)
 	{
 		state->query_is_null = true;
 		return;
@@ -205,7 +223,8 @@ ListPage(TopkScan *state, const TopkDirEntry *entry)
 void
 topk_list_pages(IndexScanDesc scan, TopkScan *state)
 {
-	const TopkPageTable *table = topk_page_table(scan->indexRelation, state->query_length);
+	const TopkPageTable *table = topk_page_table(scan->indexRelation, scan->xs_snapshot,
+												 state->query_length);
 	const TopkDirEntry *entries = topk_table_entries(table);
 	PageList   *ranked = &state->lists[STAGE_RANKED];
 
@@ -296,27 +315,6 @@ StoreValues(IndexScanDesc scan, TopkScan *state, const Candidate *entry)
 										 scan->numberOfOrderBys > 0);
 }
 
-/*
- * A query that needs no column at all, count(*) say, may be planned as an
- * index-only scan, which wants a tuple nonetheless: one of NULL will do.
- */
-static void
-StoreTuple(IndexScanDesc scan, TopkScan *state)
-{
-	if (state->no_values == NULL)
-	{
-		Datum		value = (Datum) 0;
-		bool		isnull = true;
-		MemoryContext old = MemoryContextSwitchTo(state->context);
-
-		state->no_values = index_form_tuple(RelationGetDescr(scan->indexRelation),
-											&value, &isnull);
-		MemoryContextSwitchTo(old);
-	}
-	scan->xs_itup = state->no_values;
-	scan->xs_itupdesc = RelationGetDescr(scan->indexRelation);
-}
-
 bool
 topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 {
@@ -330,6 +328,7 @@ topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 	{
 		pgstat_count_index_scan(scan->indexRelation);
 		count_index_search(scan);
+		/* no command orders rows by another: the executor's are MVCC ones */
 		if (!IsMVCCSnapshot(scan->xs_snapshot))
 			elog(ERROR, "cannot scan a topk index with a snapshot that is not MVCC");
 		PrepareQuery(scan, state);
@@ -348,8 +347,6 @@ topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 		scan->xs_heaptid = state->last.tid;
 		scan->xs_recheck = false;
 		StoreValues(scan, state, &state->last);
-		if (scan->xs_want_itup)
-			StoreTuple(scan, state);
 	}
 	return found;
 }

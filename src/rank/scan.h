@@ -6,7 +6,6 @@
 
 #include "postgres.h"
 
-#include "access/itup.h"
 #include "access/relscan.h"
 
 #include "numerics/codes.h"
@@ -42,7 +41,7 @@ typedef struct TopkScan
 	/* from here on, zeroed by rescan */
 	bool		started;
 	CodeDistance distance;		/* of the first ORDER BY operator */
-	bool		query_is_null;	/* or there is none: all values are NULL */
+	bool		query_is_null;	/* all values are NULL */
 	CodeKind	query_kind;
 	int			query_length;	/* -1: no vector */
 	CodeQuery  *query;
@@ -56,7 +55,6 @@ typedef struct TopkScan
 
 	Candidate	last;			/* returned last, to be killed perhaps */
 	bool		has_last;
-	IndexTuple	no_values;		/* for index-only scans */
 } TopkScan;
 
 /* scan.c */

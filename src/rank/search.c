@@ -236,6 +236,7 @@ ReadPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 	TopkOpaque *opaque = TopkPageOpaque(page);
 	bool		valid = opaque->epoch <= state->epoch;
 
+	TestForOldSnapshot(scan->xs_snapshot, scan->indexRelation, page);
 	if (valid && topk_stage_of(state, opaque->group) == state->stage)
 		SearchPage(scan, state, block, page);
 	UnlockReleaseBuffer(buffer);

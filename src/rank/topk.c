@@ -9,7 +9,13 @@
  * another index, is cheaper to sort.  The second makes a scan of everything
  * dearer than a sort (four times, measured).
  *
- * Pages that vacuum has emptied are no part of either.  How many of the others
+ * A scan that is not asked for an order, or by conditions, does not exist: it
+ * could only return all rows, in no order, which the table does better.  The
+ * planner offers such scans all the same, since scans for ORDER BY need no
+ * condition (amoptionalkey), so that count(*) might read the index alone.  They
+ * get a prohibitive cost, and topk_rescan refuses them.
+ *
+ * Pages that vacuum has emptied are no part of a scan's cost.  How many of the others
  * the start reads depends on the operator.  The cosine distance reads all.  The
  * others stop by norms, and how soon depends on how the norms are spread, which
  * is not known here; the shares below are those measured on log-normal norms and
@@ -48,6 +54,13 @@ PG_FUNCTION_INFO_V1(topk_handler);
 #define COSINE_SHARE			1.0
 #define INNER_PRODUCT_SHARE		0.05
 #define EUCLIDEAN_SHARE			0.5
+
+/*
+ * Beyond what enable_* settings add.  Finite, as the planner subtracts costs;
+ * and more disabled nodes than any other way to read a table has.
+ */
+#define PROHIBITIVE_COST		1e30
+#define PROHIBITIVE_NODES		10
 
 /* An entry's bound, in units of cpu_operator_cost: vectors of them at a time */
 #define BOUND_COST				0.25
@@ -158,30 +171,29 @@ topk_cost_estimate(struct PlannerInfo *root, struct IndexPath *path,
 	IndexOptInfo *index = path->indexinfo;
 	double		random_page;
 	double		seq_page;
-	double		share = 1.0;
+	double		share;
 	double		read;
 
+	*selectivity = 1.0;
+	*correlation = 0.0;
+	if (path->indexorderbys == NIL || path->indexclauses != NIL)
+	{
+		*startup_cost = PROHIBITIVE_COST;
+		*total_cost = PROHIBITIVE_COST;
+		*pages = index->pages;
+		ADD_DISABLED_NODES(&path->path, PROHIBITIVE_NODES);
+		return;
+	}
 	get_tablespace_page_costs(index->reltablespace, &random_page, &seq_page);
-
-	/*
-	 * Without ORDER BY all entries come in storage order; a partial index's
-	 * predicate may make even that worth while.
-	 */
-	if (path->indexorderbys != NIL)
-		share = ShareOfPages(path);
+	share = ShareOfPages(path);
 	read = ceil(PagesInUse(index) * share);
 
 	*startup_cost = random_page + (read - 1) * seq_page +
 		index->tuples * share * BOUND_COST * cpu_operator_cost;
 	if (read < 1)
 		*startup_cost = 0;
-	*total_cost = *startup_cost + index->tuples * cpu_index_tuple_cost;
-	if (path->indexorderbys == NIL)
-		*startup_cost = 0;
-	else
-		*total_cost += index->tuples * 2.0 * cpu_operator_cost * log2(Max(index->tuples, 2.0));
-	*selectivity = 1.0;
-	*correlation = 0.0;
+	*total_cost = *startup_cost + index->tuples * cpu_index_tuple_cost +
+		index->tuples * 2.0 * cpu_operator_cost * log2(Max(index->tuples, 2.0));
 	*pages = read;
 }
 

@@ -60,7 +60,8 @@
  * directory page, data page.  The directory, and the meta page, change only
  * under the exclusive lock of the meta page.  An insert with an open page reads
  * the meta page, lets go of it, and locks the data page alone: if that has
- * meanwhile become full, sealed or another group's, its opaque area says so.
+ * meanwhile become full, sealed, another group's, or another page of its own
+ * group, packed by vacuum in a later epoch, its opaque area says so.
  *
  * No scan keeps a pin.  It remembers TIDs, of which vacuum may remove the
  * entries and the rows meanwhile, so that another row takes the TID: but that
@@ -246,11 +247,11 @@ extern void topk_check_opclass(Relation index);
 extern Buffer topk_read(Relation index, BlockNumber block, int lock);
 
 /* directory.c: pages for inserts, and reading the directory */
-extern BlockNumber topk_open_page(Relation index, TopkGroup *group);
+extern BlockNumber topk_open_page(Relation index, TopkGroup *group, uint32 *epoch);
 extern void topk_make_room(Relation index, TopkGroup group, BlockNumber full);
 extern BlockNumber topk_reserve_page(Relation index);
-extern uint32 topk_first_entries(Relation index, BlockNumber *next,
-								 uint32 *changes);
+extern uint32 topk_first_entries(Relation index, Snapshot snapshot,
+								 BlockNumber *next, uint32 *changes);
 extern bool topk_next_entries(Relation index, uint32 epoch, BlockNumber *next,
 							  TopkDirEntry *entries, int *count);
 extern void topk_forget_open(TopkMeta *meta, BlockNumber block);

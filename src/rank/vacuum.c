@@ -233,7 +233,7 @@ UpdateDirectory(VacuumState *state)
 	BlockNumber block;
 	uint32		changes;
 
-	state->epoch = topk_first_entries(state->info->index, &block, &changes);
+	state->epoch = topk_first_entries(state->info->index, NULL, &block, &changes);
 	while (block != InvalidBlockNumber)
 	{
 		vacuum_delay_point(false);

@@ -75,7 +75,7 @@ SELECT item_id FROM items ORDER BY factors <#> '{1,2,3,4,5,6}' LIMIT 2;
 SELECT item_id FROM items ORDER BY factors <-> '{1,2,3,4,5,6}' LIMIT 1;
 SELECT mf_index_check('items_factors');
 
--- a NULL query finds every row at the same distance; so does an index-only scan
+-- a NULL query finds every row at the same distance; what needs no order takes no index
 PREPARE nearest(real[]) AS SELECT count(*) FROM (SELECT item_id FROM items ORDER BY factors <=> $1 LIMIT 5000) s;
 SET plan_cache_mode = force_generic_plan;
 EXECUTE nearest(NULL);
