@@ -73,6 +73,7 @@ typedef struct RatingSource
 	const char *item_col;
 	const char *rating_col;		/* NULL: every row counts 1 */
 	const char *time_col;		/* NULL: none */
+	bool		recorded;		/* named by a model, not by the caller */
 	bool		implicit;		/* a pair's values are summed, not averaged;
 								 * negative ones are errors */
 

@@ -164,6 +164,7 @@ training_repeat(const Model *model, RatingSource *source, TrainOptions *options)
 	train->args[ARG_RATINGS].isnull = false;
 
 	options_read(train, source, options);
+	source->recorded = true;
 	options_keep(train, model, options);
 	if (options->spec.biased != record->biased)
 		ereport(ERROR,

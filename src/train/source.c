@@ -20,10 +20,8 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "train/columns.h"
 #include "train/source.h"
-
-/* A hint lists no more columns than this. */
-#define HINT_COLUMNS	30
 
 static void
 CheckKind(Relation rel)
@@ -42,51 +40,6 @@ CheckKind(Relation rel)
 			 errmsg("cannot read ratings from \"%s\"",
 					RelationGetRelationName(rel)),
 			 errdetail("It is not a table, view, materialized view or foreign table.")));
-}
-
-/* The relation's columns, quoted, for a hint. */
-static char *
-ListColumns(Relation rel)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	StringInfoData list;
-	int			n = 0;
-
-	initStringInfo(&list);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (att->attisdropped)
-			continue;
-		if (n++ == HINT_COLUMNS)
-		{
-			appendStringInfoString(&list, ", ...");
-			break;
-		}
-		appendStringInfo(&list, "%s\"%s\"", n > 1 ? ", " : "",
-						 NameStr(att->attname));
-	}
-	return list.data;
-}
-
-static Form_pg_attribute
-FindColumn(Relation rel, const char *name)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
-			return att;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column \"%s\" of relation \"%s\" does not exist",
-					name, RelationGetRelationName(rel)),
-			 errhint("The columns there are: %s.", ListColumns(rel))));
 }
 
 static void
@@ -198,18 +151,18 @@ source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 				 errmsg("relation with OID %u does not exist", source->relid)));
 	CheckKind(rel);
 	CheckDistinctColumns(source);
-	user = FindColumn(rel, source->user_col);
-	item = FindColumn(rel, source->item_col);
+	user = source_column(rel, source, COLUMN_USER);
+	item = source_column(rel, source, COLUMN_ITEM);
 	attnums[n++] = user->attnum;
 	attnums[n++] = item->attnum;
 	if (source->rating_col != NULL)
 	{
-		rating = FindColumn(rel, source->rating_col);
+		rating = source_column(rel, source, COLUMN_RATING);
 		attnums[n++] = rating->attnum;
 	}
 	if (source->time_col != NULL)
 	{
-		Form_pg_attribute time = FindColumn(rel, source->time_col);
+		Form_pg_attribute time = source_column(rel, source, COLUMN_TIME);
 
 		attnums[n++] = time->attnum;
 		CheckTimeType(time);
