@@ -46,6 +46,13 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* What a btree page of the usual size has room for; a constant since 18 */
+#if PG_VERSION_NUM < 180000
+#define btree_max_item_size(page) BTMaxItemSize(page)
+#else
+#define btree_max_item_size(page) BTMaxItemSize
+#endif
+
 /* The number of index searches, shown by EXPLAIN ANALYZE since 18 */
 #if PG_VERSION_NUM < 180000
 #define count_index_search(scan) ((void) 0)

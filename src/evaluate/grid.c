@@ -121,7 +121,8 @@ ReadValues(GridOption *option, Datum value, bool many, MemoryContext context)
 	for (int k = 0; k < option->n; k++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[k];
-		char	   *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+		const char *json = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
+		const char *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
 		char	   *kind = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
 
 		if (strcmp(kind, "object") == 0 || strcmp(kind, "array") == 0)
@@ -129,9 +130,11 @@ ReadValues(GridOption *option, Datum value, bool many, MemoryContext context)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("a value of option \"%s\" in grid is an %s", option->name, kind)));
 		if (text != NULL)
-			train_option_check(option->name, option->type, text, "grid");
+			text = train_option_text(option->name, option->type, text, "grid");
+
+		/* A set is known by its text: 16.0 is the same as 16. */
 		option->value[k] = MemoryContextStrdup(context,
-											   SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1));
+											   text != NULL && strcmp(kind, "number") == 0 ? text : json);
 	}
 }
 

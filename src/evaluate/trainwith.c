@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "evaluate/trainwith.h"
+#include "train/arguments.h"
 
 PG_FUNCTION_INFO_V1(mf_train_with);
 
@@ -106,18 +107,20 @@ DescribeValue(void *arg)
 	errcontext("value \"%s\" of option \"%s\" in %s", value->text, value->name, value->where);
 }
 
-void
-train_option_check(const char *name, Oid type, const char *text, const char *where)
+const char *
+train_option_text(const char *name, Oid type, const char *text, const char *where)
 {
 	ValueContext value = {name, text, where};
 	ErrorContextCallback callback = {error_context_stack, DescribeValue, &value};
 	Oid			input;
 	Oid			param;
 
+	text = option_input_text(type, text);
 	getTypeInputInfo(type, &input, &param);
 	error_context_stack = &callback;
 	(void) OidInputFunctionCall(input, unconstify(char *, text), param, -1);
 	error_context_stack = callback.previous;
+	return text;
 }
 
 /* ---- The call ---- */
@@ -146,7 +149,7 @@ AppendOptions(StringInfo sql, const TrainCall *call, Jsonb *options, const char 
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[k];
 		char	   *name = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
-		char	   *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+		const char *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
 		char	   *kind = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
 		Oid			option = train_option_type(call->extension_schema, name, call->quiet, where);
 
@@ -155,7 +158,7 @@ AppendOptions(StringInfo sql, const TrainCall *call, Jsonb *options, const char 
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("option \"%s\" in %s must be a single value", name, where)));
 		if (text != NULL)
-			train_option_check(name, option, text, where);
+			text = train_option_text(name, option, text, where);
 		appendStringInfo(sql, ", %s => %s::%s", quote_identifier(name), TextOrNull(text),
 						 format_type_be_qualified(option));
 	}

@@ -29,8 +29,12 @@ typedef struct TrainCall
 extern Oid	train_option_type(Oid extension_schema, const char *name, bool trial,
 							  const char *where);
 
-/* An error, with the option's name, if the text is no value of the type. */
-extern void train_option_check(const char *name, Oid type, const char *text, const char *where);
+/*
+ * An option's value in the way in which its type reads it; an error, with the
+ * option's name, if the text is no value of the type.
+ */
+extern const char *train_option_text(const char *name, Oid type, const char *text,
+									 const char *where);
 
 /*
  * The statement, a SELECT * FROM mf_train(...). Within an SPI connection.

@@ -74,6 +74,9 @@ typedef struct ModelName
 /* Splits an optionally qualified name as SQL would; errors as model.h says. */
 extern ModelName model_name_parse(const char *text);
 
+/* A text that lacks quotes, if that is what it lacks, with them; else NULL. */
+extern char *model_name_quoted(const char *text);
+
 /* The name as a user may write it: qualified, quoted where it must be. */
 extern char *model_name_quote(const char *schema, const char *name);
 
@@ -187,6 +190,6 @@ extern bool model_resolve(Oid extension_schema, const char *name,
 						  Snapshot snapshot, CatalogRow *row);
 
 /* The error for a name that model_resolve() did not find. */
-pg_noreturn extern void model_not_found(const char *name);
+pg_noreturn extern void model_not_found(Oid extension_schema, const char *name);
 
 #endif							/* FACTOR_CATALOG_H */

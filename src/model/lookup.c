@@ -116,19 +116,36 @@ model_resolve(Oid extension_schema, const char *name, Snapshot snapshot, Catalog
 	return found;
 }
 
+/* The name in quotes, if there is a model that is called so to the letter. */
+static char *
+QuotedModel(Oid extension_schema, const char *name)
+{
+	char	   *quoted = model_name_quoted(name);
+	CatalogRow	row;
+
+	if (quoted == NULL || !model_resolve(extension_schema, quoted, GetLatestSnapshot(), &row))
+		return NULL;
+	return quoted;
+}
+
 void
-model_not_found(const char *name)
+model_not_found(Oid extension_schema, const char *name)
 {
 	bool		set = (name == NULL && factor_model != NULL && factor_model[0] != '\0');
+	char	   *quoted;
 
 	if (name == NULL && !set)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("no model is named, and there is no default model"),
 				 errhint("Name a model in the call or in the setting \"factor.model\", choose a default with mf_default(), or train a model with mf_train().")));
+	quoted = QuotedModel(extension_schema, set ? factor_model : name);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("model \"%s\" does not exist", set ? factor_model : name),
+			 quoted != NULL ?
+			 errhint("There is a model that is called so to the letter: write its name in double quotes, %s.",
+					 quote_literal_cstr(quoted)) :
 			 set ? errhint("The setting \"factor.model\" names it.") :
 			 errhint("The table mf_models lists the models that there are.")));
 }
@@ -203,7 +220,7 @@ model_open(Oid extension_schema, const char *name)
 	CatalogRow	row;
 
 	if (!model_resolve(extension_schema, name, GetActiveSnapshot(), &row))
-		model_not_found(name);
+		model_not_found(extension_schema, name);
 
 	model->extension_schema = extension_schema;
 	model->schema = get_namespace_oid(row.schema, true);

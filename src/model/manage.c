@@ -106,7 +106,7 @@ mf_drop(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("mf_drop()");
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
-		model_not_found(name);
+		model_not_found(extension_schema, name);
 	model_tables_find(row.schema, row.name, &tables);
 	if (OidIsValid(tables.schema))
 		model_name_lock(tables.schema, row.name);
@@ -140,7 +140,7 @@ mf_set_default(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("mf_default()");
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
-		model_not_found(name);
+		model_not_found(extension_schema, name);
 	model_tables_find(row.schema, row.name, &tables);
 	if (!catalog_row_valid(&row, &tables))
 		ereport(ERROR,

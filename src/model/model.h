@@ -97,6 +97,7 @@ typedef struct ModelTarget
 	ModelKey	key[2];
 	bool		exists;			/* both tables are there already */
 	Oid			relid[2];		/* valid when exists, and once written */
+	Oid			source;			/* what the model was trained from, if it is there */
 	Oid			caller;			/* who trains */
 	Oid			owner;			/* of both tables, where they exist */
 	bool		rechecked;		/* looked at again before the first write */

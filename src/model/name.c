@@ -28,6 +28,41 @@
 /* The fourth field of the lock's tag: "mf" */
 #define MODEL_LOCK_SPACE 0x6d66
 
+/*
+ * The text as it would be written for a model that is called so to the letter:
+ * schema and name, if there are two, each in the quotes it needs; NULL where that
+ * is what it is already, or what is wrong is no lack of quotes.
+ */
+char *
+model_name_quoted(const char *text)
+{
+	char	   *name = pstrdup(text);
+	char	   *dot = strchr(name, '.');
+	char	   *quoted;
+
+	if (strchr(text, '"') != NULL || text[strspn(text, " ")] == '\0' || dot == name ||
+		(dot != NULL && (dot[1] == '\0' || strchr(dot + 1, '.') != NULL)))
+		return NULL;
+	if (dot != NULL)
+		*dot = '\0';
+	quoted = dot == NULL ? pstrdup(quote_identifier(name)) :
+		quote_qualified_identifier(name, dot + 1);
+	return strcmp(quoted, text) == 0 ? NULL : quoted;
+}
+
+static void
+InvalidName(const char *text)
+{
+	char	   *quoted = model_name_quoted(text);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_NAME),
+			 errmsg("invalid model name \"%s\"", text),
+			 quoted == NULL ? 0 :
+			 errhint("A model's name is written as a table's is, in double quotes where it has blanks or capital letters: %s.",
+					 quote_literal_cstr(quoted))));
+}
+
 ModelName
 model_name_parse(const char *text)
 {
@@ -36,14 +71,10 @@ model_name_parse(const char *text)
 	ListCell   *cell;
 
 	if (!SplitIdentifierString(pstrdup(text), '.', &parts) || parts == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("invalid model name \"%s\"", text)));
+		InvalidName(text);
 	foreach(cell, parts)
 		if (((char *) lfirst(cell))[0] == '\0')
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_NAME),
-					 errmsg("invalid model name \"%s\"", text)));
+			InvalidName(text);
 	if (list_length(parts) > 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),

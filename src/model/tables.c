@@ -286,6 +286,34 @@ CheckSameEquality(const ModelTarget *target, MfSide which, const ModelSide *side
 					 quote_literal_cstr(model_name_quote(target->schema_name, target->name)))));
 }
 
+static bool
+IsInteger(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* What to do about a key of another type: as little as will do. */
+static int
+KeyHint(const ModelTarget *target, const ModelSide *side, const ModelKey *want)
+{
+	const ModelKey *have = &side->key;
+	char	   *drop = psprintf("choose another model name, or drop the model with mf_drop(%s).",
+								quote_literal_cstr(model_name_quote(target->schema_name,
+																	target->name)));
+
+	if (strcmp(have->column, want->column) == 0 &&
+		((IsInteger(have->type) && IsInteger(want->type)) || have->type == want->type))
+		return errhint("ALTER TABLE %s ALTER %s TYPE %s is enough; or %s",
+					   side->table, quote_identifier(have->column),
+					   format_type_with_typemod(want->type, want->typmod), drop);
+	if (strcmp(have->column, want->column) != 0 && have->type == want->type)
+		return errhint("ALTER TABLE %s RENAME %s TO %s is enough; or %s",
+					   side->table, quote_identifier(have->column),
+					   quote_identifier(want->column), drop);
+	drop[0] = 'C';
+	return errhint("%s", drop);
+}
+
 /* An existing table of a model must have the key that this training has. */
 static void
 CheckSameKey(ModelTarget *target, MfSide which, const ModelSide *side)
@@ -310,8 +338,7 @@ CheckSameKey(ModelTarget *target, MfSide which, const ModelSide *side)
 					   side->table,
 					   have->column, format_type_with_typemod(have->type, have->typmod),
 					   want->column, format_type_with_typemod(want->type, want->typmod)),
-			 errhint("Choose another model name, or drop the model with mf_drop(%s).",
-					 quote_literal_cstr(model_name_quote(target->schema_name, target->name)))));
+			 KeyHint(target, side, want)));
 }
 
 /*
@@ -417,6 +444,20 @@ FindTables(ModelTarget *target, bool known)
 	}
 }
 
+/* What the model was trained from, if that is there. */
+static Oid
+SourceOf(const CatalogRow *row)
+{
+	Oid			schema;
+
+	if (row->nulls[Anum_models_source_schema - 1] || row->nulls[Anum_models_source_table - 1])
+		return InvalidOid;
+	schema = get_namespace_oid(NameStr(*DatumGetName(row->values[Anum_models_source_schema - 1])),
+							   true);
+	return !OidIsValid(schema) ? InvalidOid :
+		get_relname_relid(NameStr(*DatumGetName(row->values[Anum_models_source_table - 1])), schema);
+}
+
 /*
  * May the target be written? Looks with the latest snapshot, for what another
  * session has committed counts even where this transaction does not see it.
@@ -431,6 +472,7 @@ CheckTarget(ModelTarget *target, LOCKMODE lockmode, bool keep_locks)
 
 	known = catalog_row_find(target->extension_schema, target->schema_name,
 							 target->name, GetLatestSnapshot(), &row);
+	target->source = known ? SourceOf(&row) : InvalidOid;
 	FindTables(target, known);
 	CheckSchemaRight(target->schema, ACL_USAGE);
 	if (target->exists)

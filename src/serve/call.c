@@ -69,12 +69,24 @@ serve_id(ServeCall *call, FunctionCallInfo fcinfo, int arg, const Model *model, 
 void
 serve_check_witness(FunctionCallInfo fcinfo, int arg, const char *name)
 {
-	if (!PG_ARGISNULL(arg))
+	Oid			id = get_fn_expr_argtype(fcinfo->flinfo, 0);
+
+	if (PG_ARGISNULL(arg))
+		return;
+	if (get_fn_expr_argtype(fcinfo->flinfo, arg) == TEXTOID && id != TEXTOID && OidIsValid(id))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be null", name),
-				 errdetail("It stands for its type alone."),
-				 errhint("Write %s => NULL::uuid, for instance, in its place, and name the arguments after it.", name)));
+				 errmsg("%s must be null, but is \"%s\"", name,
+						text_to_cstring(PG_GETARG_TEXT_PP(arg))),
+				 errdetail("Ids of type %s take the form of the function that has %s, which stands for its type alone, before the model.",
+						   format_type_be(id), name),
+				 errhint("Cast the id to bigint, uuid or text; or name both arguments: %s => NULL::bigint, say, model => %s.",
+						 name, quote_literal_cstr(text_to_cstring(PG_GETARG_TEXT_PP(arg))))));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s must be null", name),
+			 errdetail("It stands for its type alone."),
+			 errhint("Write %s => NULL::uuid, for instance, in its place, and name the arguments after it.", name)));
 }
 
 int

@@ -41,7 +41,8 @@ map_side(FunctionCallInfo fcinfo, int arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unrecognized side \"%s\"", side),
-				 errhint("A map shows 'items' or 'users'.")));
+				 errdetail("A map shows 'items' or 'users'."),
+				 errhint("To name a model whose ids are text, write mf_map(id_type => NULL::text, model => ...).")));
 	return MF_USERS;
 }
 

@@ -269,6 +269,16 @@ arg_call_begin(FunctionCallInfo train, FmgrInfo *flinfo)
 	InitFunctionCallInfoData(*train, flinfo, TRAIN_ARGS, InvalidOid, NULL, NULL);
 }
 
+const char *
+option_input_text(Oid type, const char *text)
+{
+	const char *whole = NULL;
+
+	if (type == INT2OID || type == INT4OID || type == INT8OID)
+		whole = number_whole_text(text);
+	return whole != NULL ? whole : text;
+}
+
 void
 arg_call_set(FunctionCallInfo train, TrainArg arg, const char *text)
 {
@@ -276,6 +286,7 @@ arg_call_set(FunctionCallInfo train, TrainArg arg, const char *text)
 	Oid			input;
 	Oid			param;
 
+	text = option_input_text(type, text);
 	getTypeInputInfo(type, &input, &param);
 	train->args[arg].value = OidInputFunctionCall(input, unconstify(char *, text), param, -1);
 	train->args[arg].isnull = false;

@@ -59,6 +59,12 @@ extern void arg_refuse(FunctionCallInfo fcinfo, TrainArg arg, const char *what,
 extern char *arg_options_json(FunctionCallInfo fcinfo);
 
 /*
+ * The text of an option that came as JSON, for its type's input function: there a
+ * whole number may have been written as 2.0.
+ */
+extern const char *option_input_text(Oid type, const char *text);
+
+/*
  * A call of mf_train that nobody wrote: begun with all arguments null, which are
  * then set from their texts; `train` has room for TRAIN_ARGS, and lives as long as
  * the current memory context. By name only options are set, and an unknown one

@@ -98,9 +98,11 @@ NameSuits(const char *name, const char *wanted, ColumnRole role)
 
 	for (int k = 0; words[role][k] != NULL; k++)
 	{
-		/* A word of two letters says something only where it stands alone. */
-		if (strlen(words[role][k]) < 3 ? strcmp(folded, words[role][k]) == 0 :
-			strstr(folded, words[role][k]) != NULL)
+		const char *at = strstr(folded, words[role][k]);
+
+		/* A word of two letters says something only where it stands alone, or last. */
+		if (at != NULL && (strlen(words[role][k]) > 2 ||
+						   (at[2] == '\0' && (at == folded || at[-1] == '_'))))
 			return true;
 	}
 	return varstr_levenshtein_less_equal(folded, (int) strlen(folded), target,

@@ -67,9 +67,21 @@ struct Crew
 	CrewMember	member;
 	BigArray	state;
 	ParallelContext *parallel;	/* NULL: alone */
+	double		mean_square;	/* of the ratings */
 };
 
 PGDLLEXPORT void factor_train_worker(dsm_segment *seg, shm_toc *toc);
+
+/* Below this mean square, ratings' products get lost in single precision. */
+#define TINY_RATINGS 1e-20
+
+int
+crew_scale_hint(double mean_square)
+{
+	return mean_square < TINY_RATINGS ?
+		errhint("Try ratings on a larger scale: train on a view that multiplies them.") :
+		errhint("Try a larger regularization, or ratings on a smaller scale.");
+}
 
 void
 crew_poll(void *arg)
@@ -357,6 +369,7 @@ crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
 	Size		size;
 	bool		shared;
 
+	crew->mean_square = ratings->mean_square;
 	crew_load_blas();
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		crew->member.matrix[side] = &ratings->by[side];
@@ -427,7 +440,7 @@ crew_run(Crew *crew, CrewStage stage, MfSide side)
 						   side == MF_USERS ? "users" : "items"),
 				 shared->stochastic ?
 				 errhint("Try a smaller learning_rate, or a larger batch_size.") :
-				 errhint("Try a larger regularization, or ratings on a smaller scale.")));
+				 crew_scale_hint(crew->mean_square)));
 	if (stage == CREW_GRAMIAN)
 		AddGramianParts(&crew->member, side);
 }

@@ -46,6 +46,9 @@ extern Crew *crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
 						RatingSet *ratings, int workers,
 						SharedFileSet *fileset, dsm_segment *fileset_segment);
 
+/* An errhint() for numbers that have diverged, by the mean square of the ratings. */
+extern int	crew_scale_hint(double mean_square);
+
 /* Workers at work beside this process. */
 extern int	crew_workers(const Crew *crew);
 

@@ -119,7 +119,8 @@ RestoreBest(const Best *best, const TrainOptions *options, Crew *crew)
 /* ---- Iterations ---- */
 
 void
-fit_check_finite(const TrainOptions *options, const ModelIteration *iteration, bool held_out)
+fit_check_finite(const TrainOptions *options, const RatingSet *ratings,
+				 const ModelIteration *iteration, bool held_out)
 {
 	if (!isfinite(iteration->error) || !isfinite(iteration->loss) ||
 		(held_out && !isfinite(iteration->held_out_loss)))
@@ -128,7 +129,7 @@ fit_check_finite(const TrainOptions *options, const ModelIteration *iteration, b
 				 errmsg("the training diverged in iteration %d", iteration->iteration),
 				 options->solver == SOLVER_SGD ?
 				 errhint("Try a smaller learning_rate, or a larger batch_size.") :
-				 errhint("Try a larger regularization, or ratings on a smaller scale.")));
+				 crew_scale_hint(ratings->mean_square)));
 }
 
 static void
@@ -173,10 +174,10 @@ fit_run(Fit *fit, const TrainOptions *options, const RatingSet *ratings, Crew *c
 
 		iteration->iteration = k;
 		solver->iterate(options, ratings, crew, iteration);
-		fit_check_finite(options, iteration, false);
+		fit_check_finite(options, ratings, iteration, false);
 		iteration->held_out_loss = ratings->nheld == 0 ? NAN :
 			heldout_loss(options, ratings, crew);
-		fit_check_finite(options, iteration, ratings->nheld > 0);
+		fit_check_finite(options, ratings, iteration, ratings->nheld > 0);
 		iteration->seconds = fit_seconds(fit);
 		fit->iterations = k;
 		Report(options, ratings, iteration);

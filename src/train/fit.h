@@ -56,8 +56,8 @@ extern void fit_first_vectors(const TrainOptions *options, const RatingSet *rati
 							  MfSide which, Crew *crew);
 
 /* An error where a training's numbers are finite no more. */
-extern void fit_check_finite(const TrainOptions *options, const ModelIteration *iteration,
-							 bool held_out);
+extern void fit_check_finite(const TrainOptions *options, const RatingSet *ratings,
+							 const ModelIteration *iteration, bool held_out);
 
 /* The loss of the pairs held out, as mf_history keeps it. */
 extern double heldout_loss(const TrainOptions *options, const RatingSet *ratings,

@@ -179,7 +179,8 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 	options->index_new = PG_ARGISNULL(ARG_INDEX) || PG_GETARG_BOOL(ARG_INDEX);
 	options->index_old = !PG_ARGISNULL(ARG_INDEX) && PG_GETARG_BOOL(ARG_INDEX);
 
-	if (!PG_ARGISNULL(ARG_MODEL))
+	options->named = !PG_ARGISNULL(ARG_MODEL);
+	if (options->named)
 		options->model = text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL));
 	else
 	{

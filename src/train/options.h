@@ -30,6 +30,7 @@ typedef enum SolverKind
 /* What mf_train was given, with defaults where they do not need the data. */
 typedef struct TrainOptions
 {
+	bool		named;			/* by the caller; else as the table is */
 	const char *model;			/* as the user wrote it */
 	SolverKind	solver;
 	int			iterations;

@@ -138,7 +138,9 @@ typedef struct RatingSet
 	uint64		held_unknown;	/* held out, of ids without other pairs */
 	double		mean;			/* of the pairs' values, in sorted order */
 	double		mean_square;	/* of their squares */
-	double		min;			/* as the column shows it */
+	double		lowest;			/* of the rows' values, as they are */
+	double		highest;
+	double		min;			/* of the pairs', as the column shows it */
 	double		max;
 } RatingSet;
 

@@ -21,6 +21,7 @@
 #include "nodes/params.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -60,6 +61,8 @@ typedef struct RatingReceiver
 	Size		sum_space[2];
 	uint64		rows;
 	uint64		skipped;
+	double		lowest;			/* of the ratings, as they are */
+	double		highest;
 	TimestampTz reported;
 	RatingConverter converter;
 } RatingReceiver;
@@ -234,6 +237,8 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 		rating = (float) value;
 		if (!isfinite(rating) || (receiver->source->implicit && value < 0))
 			RefuseRating(receiver, slot->tts_values, rating);
+		receiver->lowest = Min(receiver->lowest, value);
+		receiver->highest = Max(receiver->highest, value);
 	}
 
 	id_dict_put(receiver->dict[MF_USERS], slot->tts_values[0]);
@@ -287,6 +292,8 @@ InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 	triple_pool_init(&receiver->places.pool, CurrentMemoryContext);
 	if (source->holdout == HOLDOUT_TIME)
 		receiver->place_column = source->rating_col != NULL ? 3 : 2;
+	receiver->lowest = get_float8_infinity();
+	receiver->highest = -get_float8_infinity();
 	receiver->reported = GetCurrentTimestamp();
 	converter_init(&receiver->converter, rating_type);
 }
@@ -400,6 +407,8 @@ ReadRaw(RatingReceiver *receiver, IdRanks ranks[2])
 	if (receiver->raw.n == 0 && !receiver->source->restricted)
 		ReportNoRatings(receiver);
 
+	set->lowest = receiver->lowest;
+	set->highest = receiver->highest;
 	set->rows = receiver->rows;
 	set->skipped = receiver->skipped;
 	if (receiver->raw.file != NULL)

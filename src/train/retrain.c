@@ -48,7 +48,7 @@ training_open_model(FunctionCallInfo fcinfo, int arg)
 	Model	   *model;
 
 	if (!model_resolve(extension_schema, name, GetLatestSnapshot(), &row))
-		model_not_found(name);
+		model_not_found(extension_schema, name);
 	model_tables_find(row.schema, row.name, &tables);
 	if (OidIsValid(tables.schema))
 		model_name_lock(tables.schema, row.name);

@@ -361,6 +361,8 @@ ratings_select(MatrixSpec *spec, RatingSet *all, RatingMatrix *order)
 		s.raw.file = BufFileCreateTemp(false);
 	DividePairs(&s);
 
+	set->lowest = all->lowest;
+	set->highest = all->highest;
 	set->rows = all->rows;
 	set->skipped = all->skipped;
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)

@@ -102,7 +102,7 @@ Iterate(Sharded *sharded, Fit *fit)
 
 		iteration->iteration = k;
 		Measure(sharded, iteration);
-		fit_check_finite(options, iteration, false);
+		fit_check_finite(options, &sharded->ratings, iteration, false);
 		iteration->seconds = fit_seconds(fit);
 		iteration->held_out_loss = get_float8_nan();
 		fit->iterations = k;
@@ -239,6 +239,7 @@ mf_train_sharded(PG_FUNCTION_ARGS)
 	sharded_read_options(fcinfo, sharded);
 	sharded_check_sources(sharded, key);
 	target = model_target_open(extension_schema, sharded->options.model, key);
+	training_check_name(target, &sharded->side[MF_USERS].source, &sharded->options);
 
 	training_begin("mf_train_sharded", target->name);
 	PG_TRY();

@@ -19,6 +19,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/index.h"
@@ -37,6 +39,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "model/keysize.h"
 #include "model/model.h"
 #include "model/number.h"
 #include "train/crew.h"
@@ -44,6 +47,7 @@
 #include "train/options.h"
 #include "train/progress.h"
 #include "train/ratings.h"
+#include "train/source.h"
 #include "train/train.h"
 
 /*
@@ -57,6 +61,9 @@
  * operations of alternating least squares, which does ten times as many a second.
  */
 #define SGD_COST 100.0
+
+/* Ratings in fewer steps of single precision than these are too close together. */
+#define STEPS_LEAST 1000
 
 PG_FUNCTION_INFO_V1(mf_train);
 
@@ -127,6 +134,28 @@ ReportUnusedRatings(const RatingSource *source, const TrainOptions *options)
 			(errmsg("loss \"%s\" counts every pair alike, whatever its \"%s\" is",
 					options_loss_name(options), source->rating_col),
 			 errhint("Give alpha to weigh pairs by it, min_rating to leave some out, or rating_col => NULL.")));
+}
+
+/*
+ * Ratings are trained on in single precision, of 24 bits. Differences that these
+ * cannot tell apart, or hardly, are lost without a trace.
+ */
+static void
+ReportLostDifferences(const RatingSource *source, const RatingSet *ratings)
+{
+	float		largest = Max(fabsf((float) ratings->lowest), fabsf((float) ratings->highest));
+	double		step = (double) nextafterf(largest, INFINITY) - largest;
+
+	if (!(ratings->highest > ratings->lowest) ||
+		ratings->highest - ratings->lowest >= STEPS_LEAST * step)
+		return;
+	ereport(NOTICE,
+			(errmsg("ratings of \"%s\" lie too close together for single precision",
+					source_name(source)),
+			 errdetail("They range from %s to %s, where numbers of type real are %s apart.",
+					   number_text(ratings->lowest), number_text(ratings->highest),
+					   number_text(step)),
+			 errhint("Train on a view that takes off what all of them have in common.")));
 }
 
 static void
@@ -369,6 +398,9 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	progress_report("reading ratings");
 	ratings = ratings_read(source, workers > 0, fileset);
 	ratings_report_skipped(get_rel_name(source->relid), ratings->skipped);
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		key_check_sizes(&target->key[side], ratings->ids[side].n, ratings->ids[side].ids);
+	ReportLostDifferences(source, ratings);
 	if (options->verbose)
 		ReportHeldOut(ratings);
 	options_resolve(options, ratings);
@@ -399,6 +431,24 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	bigarray_free(&fileset_array);
 }
 
+/* A table's name is only half of what tells it from others. */
+void
+training_check_name(const ModelTarget *target, const RatingSource *source,
+					const TrainOptions *options)
+{
+	if (options->named || !OidIsValid(target->source) || target->source == source->relid)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("model \"%s\" was trained from another table",
+					quote_qualified_identifier(target->schema_name, target->name)),
+			 errdetail("It was trained from %s. A model that is not named takes the name of its table.",
+					   quote_qualified_identifier(get_namespace_name(get_rel_namespace(target->source)),
+												  get_rel_name(target->source))),
+			 errhint("Name the model, by model => %s to replace the one there is.",
+					 quote_literal_cstr(quote_identifier(target->name)))));
+}
+
 Datum
 training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *source,
 			 TrainOptions *options, Fit *fit, MemoryContext outer)
@@ -410,6 +460,7 @@ training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *
 
 	ratings_check(source, key);
 	target = model_target_open(get_func_namespace(fcinfo->flinfo->fn_oid), options->model, key);
+	training_check_name(target, source, options);
 	/* A model that is not to be ranked by, a trial of mf_tune's say, needs none. */
 	if (options->index_new)
 		AdviseUserIndex(source);

@@ -36,6 +36,10 @@ extern void training_read_options(const Model *model, ModelRecord *record);
 extern void training_repeat(const Model *model, RatingSource *source,
 							TrainOptions *options);
 
+/* An error where a name that was not given stands for a model of another table. */
+extern void training_check_name(const ModelTarget *target, const RatingSource *source,
+								const TrainOptions *options);
+
 /* What mf_train and mf_retrain share, once the arguments are read. */
 extern Datum training_run(FunctionCallInfo fcinfo, const char *function,
 						  const RatingSource *source, TrainOptions *options,
