@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -46,6 +47,7 @@ OwnerOf(Oid relid)
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
 
+	/* Cannot happen: FindResults() has locked it. */
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
@@ -101,22 +103,52 @@ ActAsOwner(const Search *search, ActingOwner *acting)
 	owner_begin(acting, owner, what);
 }
 
-/* ---- The table ---- */
+/* ---- The table ----
+ *
+ * It is the user's, who may have altered it or written to it what no trial found: so
+ * its columns are looked at first, and cast where they are read.
+ */
+
+pg_noreturn static void
+NotTrials(const Search *search, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("relation %s is not a table of trials", search->results),
+			 errdetail_internal("%s", detail),
+			 errhint("Name one that mf_tune() made, or none yet, as results.")));
+}
+
+static void
+CheckColumn(const Search *search, Oid relid, const char *name, Oid type)
+{
+	AttrNumber	attno = get_attnum(relid, name);
+
+	if (attno == InvalidAttrNumber)
+		NotTrials(search, psprintf("It has no column \"%s\".", name));
+	if (get_atttype(relid, attno) != type)
+		NotTrials(search, psprintf("Its column \"%s\" is of type %s, not %s.", name,
+								   format_type_be(get_atttype(relid, attno)), format_type_be(type)));
+}
 
 /* The table that is there must be one of trials. */
 static void
 CheckResults(const Search *search, Oid relid)
 {
-	static const char *const needed[] = {"trial", "source", "protocol", "options", "users", "pairs",
-	"error", "seconds", "finished_at"};
+	static const struct
+	{
+		const char *name;
+		Oid			type;
+	}			needed[] = {
+		{"trial", INT4OID}, {"source", TEXTOID}, {"protocol", JSONBOID}, {"options", JSONBOID},
+		{"users", INT8OID}, {"pairs", INT8OID}, {"error", TEXTOID}, {"seconds", FLOAT8OID},
+		{"finished_at", TIMESTAMPTZOID}
+	};
 
 	for (int c = 0; c < lengthof(needed); c++)
-		if (get_attnum(relid, needed[c]) == InvalidAttrNumber)
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("relation %s is not a table of trials", search->results),
-					 errdetail("It has no column \"%s\".", needed[c]),
-					 errhint("Name one that mf_tune() made, or none yet, as results.")));
+		CheckColumn(search, relid, needed[c].name, needed[c].type);
+	for (int m = 0; m < TUNE_METRICS; m++)
+		CheckColumn(search, relid, tune_metrics[m].name, FLOAT8OID);
 }
 
 void
@@ -201,9 +233,9 @@ trials_best(const Search *search, Datum *values, bool *nulls, MemoryContext cont
 
 	ActAsOwner(search, &acting);
 	tune_query(SPI_OK_SELECT,
-		"SELECT %s, options::pg_catalog.text FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
-		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb AND %s IS NOT NULL "
-		"ORDER BY %s %s, trial LIMIT 1",
+		"SELECT %s::pg_catalog.float8, options::pg_catalog.text FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
+		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb AND options IS NOT NULL "
+		"AND %s OPERATOR(pg_catalog.<>) 'NaN'::pg_catalog.float8 ORDER BY %s %s, trial LIMIT 1",
 		metric, search->results, quote_literal_cstr(search->source),
 		quote_literal_cstr(search->protocol), metric, metric,
 		tune_metrics[search->metric].less_is_better ? "ASC" : "DESC");

@@ -52,6 +52,7 @@ AppendPage(TopkWriter *writer, Page page)
 	CHECK_FOR_INTERRUPTS();
 	buffer = ReadBuffer(writer->index, P_NEW);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	/* Cannot happen: nobody else sees the new file. */
 	if (BufferGetBlockNumber(buffer) != state->blocks)
 		elog(ERROR, "new page of index \"%s\" is block %u, expected %u",
 			 RelationGetRelationName(writer->index),
@@ -133,6 +134,7 @@ topk_build(Relation heap, Relation index, struct IndexInfo *info)
 	TopkWriter *writer;
 	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
 
+	/* Cannot happen: an index is built into a new file. */
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data",
 			 RelationGetRelationName(index));

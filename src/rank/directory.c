@@ -229,6 +229,7 @@ NewBuffer(Relation index, TopkMeta *meta)
 		return ReadBufferExtended(index, MAIN_FORKNUM, block,
 								  RBM_ZERO_AND_LOCK, NULL);
 	buffer = ReadBuffer(index, P_NEW);
+	/* Cannot happen, for that reason. */
 	if (BufferGetBlockNumber(buffer) != block)
 		elog(ERROR, "new page of index \"%s\" is block %u, expected %u",
 			 RelationGetRelationName(index), BufferGetBlockNumber(buffer), block);

@@ -131,6 +131,7 @@ ReadDirectory(Relation index, BlockNumber next, uint32 epoch, Directory *directo
 			directory->blocks = repalloc(directory->blocks, allocated * sizeof(BlockNumber));
 		}
 		directory->blocks[directory->nblocks++] = next;
+		/* Cannot happen, for that reason. */
 		if (!topk_next_entries(index, epoch, &next, entries, &count))
 			elog(ERROR, "directory of index \"%s\" was replaced concurrently",
 				 RelationGetRelationName(index));
@@ -329,6 +330,7 @@ PutPage(TopkWriter *writer, Page page)
 	GenericXLogState *xlog;
 	Page		target;
 
+	/* Cannot happen: as many were reserved as the entries can fill. */
 	if (state->used == state->nreserved)
 		elog(ERROR, "too few pages reserved in index \"%s\"",
 			 RelationGetRelationName(index));

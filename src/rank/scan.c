@@ -134,6 +134,7 @@ PrepareQuery(IndexScanDesc scan, TopkScan *state)
 			state->distance = CODE_EUCLIDEAN;
 			break;
 		default:
+			/* Cannot happen: the operator class has these three. */
 			elog(ERROR, "unrecognized strategy number: %d", key->sk_strategy);
 	}
 	if (vector_from_array(DatumGetArrayTypeP(key->sk_argument), &vector) != VECTOR_OK)

@@ -232,6 +232,7 @@ Validate(Oid opclass)
 	CatCList   *members;
 	bool		result = true;
 
+	/* As amvalidate functions have it: amvalidate() has looked the class up. */
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for operator class %u", opclass);
 	form = (Form_pg_opclass) GETSTRUCT(tuple);

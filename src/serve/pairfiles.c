@@ -118,7 +118,9 @@ pair_file_open(PairFile *file, const PairWriter *writer, uint32 chunk)
 	}
 	file->file = writer->file[chunk];
 	if (BufFileSeek(file->file, 0, 0, SEEK_SET) != 0)
-		elog(ERROR, "could not rewind temporary file");
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not rewind temporary file")));
 }
 
 uint32

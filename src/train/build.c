@@ -462,7 +462,9 @@ MakeRowsByFiles(Builder *builder, TripleSource *source)
 		TripleSource part;
 
 		if (BufFileSeek(files[k], 0, 0, SEEK_SET) != 0)
-			elog(ERROR, "could not rewind temporary file");
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not rewind temporary file")));
 		stream_file(&part, files[k], counts[k]);
 		MakeRows(builder, &part, ranges.start[k], ranges.start[k + 1]);
 		stream_end(&part);

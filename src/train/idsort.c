@@ -81,8 +81,11 @@ SortByKey(const ModelKey *key, SortItem *items, uint32 n, MemoryContext context)
 	SortItems(items, n, &state);
 	for (uint32 k = 1; k < n; k++)
 		if (CompareItems(&items[k - 1], &items[k], &state) >= 0)
-			elog(ERROR, "operator classes of type %s disagree about equality",
-				 format_type_be(key->type));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					 errmsg("operator classes of type %s disagree about equality",
+							format_type_be(key->type)),
+					 errdetail("Its btree class takes two ids for equal that its hash class tells apart.")));
 	MemoryContextSwitchTo(oldcontext);
 }
 

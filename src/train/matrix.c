@@ -102,7 +102,9 @@ ReadEntries(RatingMatrix *matrix, uint64 from, uint64 to)
 
 	if (BufFileSeek(matrix->file, (int) (byte / BUFFILE_SEGMENT),
 					(off_t) (byte % BUFFILE_SEGMENT), SEEK_SET) != 0)
-		elog(ERROR, "could not seek in temporary file of ratings");
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not seek in temporary file of ratings")));
 	BufFileReadExact(matrix->file, matrix->buffer,
 					 (to - from) * sizeof(Rating));
 	return matrix->buffer;

@@ -95,7 +95,9 @@ stream_raw(TripleSource *source, RawRatings *raw, const IdRanks ranks[2])
 	if (raw->file != NULL)
 	{
 		if (BufFileSeek(raw->file, 0, 0, SEEK_SET) != 0)
-			elog(ERROR, "could not rewind temporary file");
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not rewind temporary file")));
 		stream_file(source, raw->file, raw->n);
 	}
 	else

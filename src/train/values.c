@@ -93,5 +93,6 @@ converter_value(RatingConverter *converter, Datum datum)
 		case NUMERICOID:
 			return ConvertNumeric(converter, datum);
 	}
+	/* Cannot happen: other types are refused when the table is checked. */
 	elog(ERROR, "unexpected type of rating: %u", converter->type);
 }

@@ -194,6 +194,20 @@ CALL mf_tune('ratings', '{}', test => 'exam', folds => 2);
 CALL mf_tune('ratings', '{}', rating_col => 'stars');
 CALL mf_tune('ratings', NULL);
 CALL mf_tune('ratings', '{}', results => 'exam');
+
+-- A table of trials is its owner's to alter and to write: other types are refused, and what no trial found is not the best.
+CREATE TABLE altered (LIKE single INCLUDING ALL);
+ALTER TABLE altered ALTER rmse TYPE text;
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', results => 'altered', verbose => false);
+ALTER TABLE altered ALTER rmse TYPE real USING rmse::real;
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', results => 'altered', verbose => false);
+CREATE TABLE written (LIKE single INCLUDING ALL);
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', results => 'written', metric => 'ndcg', verbose => false) \gset
+ALTER TABLE written DROP CONSTRAINT written_pkey, ALTER options DROP NOT NULL;
+INSERT INTO written (trial, source, protocol, options, ndcg, seconds, finished_at)
+	SELECT 7, source, protocol, NULL::jsonb, 2::float8, 0, now() FROM written UNION ALL SELECT 8, source, protocol, '{"factors": 5}', 'NaN', 0, now() FROM written;
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', results => 'written', metric => 'ndcg', verbose => false) \gset
+SELECT :'best', :score BETWEEN 0 AND 1 AS score;
 CREATE TABLE two AS VALUES (1, 1, 1.0), (2, 1, 2.0);
 ALTER TABLE two RENAME column1 TO user_id;
 ALTER TABLE two RENAME column2 TO item_id;
