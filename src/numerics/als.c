@@ -124,6 +124,12 @@ LayOut(AlsWorkspace *ws, char *memory, const AlsSpec *spec)
 	return used;
 }
 
+bool
+als_needs_blas(const AlsSpec *spec)
+{
+	return kernel_choose(als_stride(spec->factors)) == &kernel_blas;
+}
+
 size_t
 als_workspace_size(const AlsSpec *spec)
 {

@@ -85,13 +85,15 @@ extern size_t als_stride(int factors);
 
 /*
  * A workspace for als_solve_block: its size in bytes, and its making in memory
- * that the caller provides (64-byte aligned). It needs OpenBLAS loaded.
+ * that the caller provides (64-byte aligned). Where als_needs_blas() says so, all
+ * that computes with it needs OpenBLAS loaded.
  *
  * als_workspace_init takes the best kernel for this processor;
  * als_workspace_init_with the one given (see kernel.h), for comparing them.
  */
 typedef struct AlsWorkspace AlsWorkspace;
 struct Kernel;
+extern bool als_needs_blas(const AlsSpec *spec);
 extern size_t als_workspace_size(const AlsSpec *spec);
 extern AlsWorkspace *als_workspace_init(void *memory, const AlsSpec *spec);
 extern AlsWorkspace *als_workspace_init_with(void *memory, const AlsSpec *spec,

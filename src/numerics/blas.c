@@ -15,10 +15,27 @@
  *
  * If OpenBLAS is there already it is used as it is, told to use one thread
  * for what follows; its threads, if any, are not ours to end.
+ *
+ * Memory.  OpenBLAS maps a buffer of 128 MB for a thread's products at the first
+ * of them (0.3.21), newer versions one more as the library loads (0.3.29), keeps
+ * them for the rest of the process's life, and takes nothing after.  Where a
+ * buffer is not to be had it tries again for ever, and no signal handler that
+ * only takes note gets it out of there.  So each step is first tried in its
+ * stead: as much is mapped and unmapped, and the step follows at once; the first
+ * product is a tiny one, made here.  Limits of the process (RLIMIT_AS) cannot
+ * change in between.  Where the whole machine commits no more than it has
+ * (vm.overcommit_memory = 2) another process might take the memory in these
+ * microseconds; there is no way to ask OpenBLAS for an error instead.
+ *
+ * A failure is no reason to fail the next time: memory comes back, a package gets
+ * installed.
  */
 #include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "numerics/blas.h"
 
@@ -26,6 +43,14 @@
 #ifndef FACTOR_OPENBLAS
 #define FACTOR_OPENBLAS "libopenblas.so.0"
 #endif
+
+/* A buffer of OpenBLAS: its BUFFER_SIZE, which a packager may have built otherwise. */
+#ifndef FACTOR_OPENBLAS_BUFFER
+#define FACTOR_OPENBLAS_BUFFER ((size_t) 128 * 1024 * 1024)
+#endif
+
+/* What the library and those that it depends on are mapped to, with room. */
+#define LIBRARY_SIZE ((size_t) 64 * 1024 * 1024)
 
 #define THREADS_VARIABLE "OPENBLAS_NUM_THREADS"
 
@@ -60,8 +85,7 @@ typedef void (*Potrf) (const char *uplo, const int *n, float *a,
 
 static struct
 {
-	bool		tried;
-	const char *problem;		/* NULL once loaded */
+	bool		ready;
 	Syrk		ssyrk;
 	Gemm		sgemm;
 	Trsm		strsm;
@@ -80,6 +104,7 @@ OpenWithOneThread(void)
 	char	   *saved = NULL;
 	void	   *library = NULL;
 
+	(void) dlerror();			/* of the attempt that did not load it */
 	if (value != NULL && (saved = strdup(value)) == NULL)
 		return NULL;
 	if (setenv(THREADS_VARIABLE, "1", 1) == 0)
@@ -107,42 +132,110 @@ Resolve(void *library, const char *name, void *function)
 	return symbol != NULL;
 }
 
-static const char *
-Load(void)
+/* What dlerror() says, kept: the next call of dlopen() and its like frees it. */
+static BlasStatus
+LoadProblem(const char **why)
+{
+	static char text[512];
+	const char *problem = dlerror();
+
+	snprintf(text, sizeof(text), "%s", problem != NULL ? problem : strerror(ENOMEM));
+	*why = text;
+
+	/* It has no code for the reason, but the words of the system's. */
+	if (strstr(text, strerror(ENOMEM)) != NULL)
+		return BLAS_NO_MEMORY;
+	if (strstr(text, strerror(ENOENT)) != NULL)
+		return BLAS_MISSING;
+	return BLAS_UNUSABLE;
+}
+
+/* Can two areas be mapped at once, as OpenBLAS is about to do? The second may be 0. */
+static bool
+CanMap(size_t first, size_t second)
+{
+	size_t		size[2] = {first, second};
+	void	   *area[2] = {MAP_FAILED, MAP_FAILED};
+	bool		mapped = true;
+
+	for (int k = 0; k < 2 && size[k] > 0; k++)
+	{
+		area[k] = mmap(NULL, size[k], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (area[k] == MAP_FAILED)
+			mapped = false;
+	}
+	for (int k = 0; k < 2; k++)
+		if (area[k] != MAP_FAILED)
+			munmap(area[k], size[k]);
+	return mapped;
+}
+
+static BlasStatus
+Load(void **library, const char **why)
+{
+	/* Of the copies in the process one would get its own threads anyway. */
+	*library = dlopen(FACTOR_OPENBLAS, RTLD_NOW | RTLD_NOLOAD);
+	if (*library != NULL)
+		return BLAS_READY;
+	if (!CanMap(LIBRARY_SIZE, FACTOR_OPENBLAS_BUFFER))
+	{
+		*why = "its library and a buffer could not be mapped";
+		return BLAS_NO_MEMORY;
+	}
+	*library = OpenWithOneThread();
+	return *library != NULL ? BLAS_READY : LoadProblem(why);
+}
+
+/* The first product, of one number: whichever it is, it takes the buffer. */
+static BlasStatus
+TakeBuffer(const char **why)
+{
+	float		one = 1;
+	float		product = 0;
+
+	if (!CanMap(FACTOR_OPENBLAS_BUFFER, 0))
+	{
+		*why = "its buffer could not be mapped";
+		return BLAS_NO_MEMORY;
+	}
+	blas.sgemm(ROW_MAJOR, NO_TRANS, NO_TRANS, 1, 1, 1, 1.0f, &one, 1, &one, 1,
+			   0.0f, &product, 1);
+	blas.ssyrk(ROW_MAJOR, UPPER, TRANS, 1, 1, 1.0f, &one, 1, 0.0f, &product, 1);
+	return BLAS_READY;
+}
+
+BlasStatus
+blas_load(const char **why)
 {
 	void	   *library;
 	SetThreads	set_threads;
+	BlasStatus	status;
 
-	/* Of the copies in the process one would get its own threads anyway. */
-	library = dlopen(FACTOR_OPENBLAS, RTLD_NOW | RTLD_NOLOAD);
-	if (library == NULL)
-		library = OpenWithOneThread();
-	if (library == NULL)
-		return "the library " FACTOR_OPENBLAS " could not be loaded";
-
+	if (blas.ready)
+		return BLAS_READY;
+	status = Load(&library, why);
+	if (status != BLAS_READY)
+		return status;
 	if (!Resolve(library, "cblas_ssyrk", &blas.ssyrk) ||
 		!Resolve(library, "cblas_sgemm", &blas.sgemm) ||
 		!Resolve(library, "cblas_strsm", &blas.strsm) ||
 		!Resolve(library, "cblas_strsv", &blas.strsv) ||
 		!Resolve(library, "spotrf_", &blas.spotrf))
-		return "the library " FACTOR_OPENBLAS " lacks a BLAS or LAPACK function";
-
+	{
+		*why = "the library " FACTOR_OPENBLAS " lacks a BLAS or LAPACK function";
+		return BLAS_UNUSABLE;
+	}
 	if (Resolve(library, "openblas_set_num_threads", &set_threads))
 		set_threads(1);
-	return NULL;
+	status = TakeBuffer(why);
+	blas.ready = status == BLAS_READY;
+	return status;
 }
 
-bool
-blas_load(const char **why)
+size_t
+blas_buffer_size(void)
 {
-	if (!blas.tried)
-	{
-		blas.problem = Load();
-		blas.tried = true;
-	}
-	if (blas.problem != NULL)
-		*why = blas.problem;
-	return blas.problem == NULL;
+	return FACTOR_OPENBLAS_BUFFER;
 }
 
 void

@@ -4,7 +4,7 @@
  *
  * Matrices are row-major, symmetric ones are held in their upper triangles.
  * Only what is used is here, and may be called only after blas_load() has
- * returned true.
+ * returned BLAS_READY.
  */
 #ifndef FACTOR_BLAS_H
 #define FACTOR_BLAS_H
@@ -12,11 +12,23 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+typedef enum BlasStatus
+{
+	BLAS_READY = 0,
+	BLAS_MISSING,				/* there is no such library */
+	BLAS_NO_MEMORY,				/* for it, or for what it computes in */
+	BLAS_UNUSABLE				/* it is there, but cannot be loaded */
+} BlasStatus;
+
 /*
- * Loads OpenBLAS with one thread, once per process. Returns false and an
- * explanation (a static string) where it cannot be loaded.
+ * Loads OpenBLAS with one thread, once per process, and has it take the memory it
+ * computes in. Where that fails, an explanation (a string that stays until the
+ * next call), and the next call tries again.
  */
-extern bool blas_load(const char **why);
+extern BlasStatus blas_load(const char **why);
+
+/* Bytes that it maps in each process, or twice as many (newer versions). */
+extern size_t blas_buffer_size(void);
 
 /* C += sign X^T X for the rows of X: n by d; C: d by d, its upper triangle. */
 extern void blas_syrk(float sign, const float *x, int ldx, int n, int d,

@@ -147,7 +147,7 @@ refresh_solve(Refresh *refresh)
 	char	   *memory = MemoryContextAllocHuge(CurrentMemoryContext,
 												add_size(als_workspace_size(&refresh->spec), 64));
 
-	crew_load_blas();
+	crew_load_blas_for(&refresh->spec);
 	refresh->workspace = als_workspace_init((void *) TYPEALIGN(64, memory), &refresh->spec);
 	SumGramian(refresh, MF_ITEMS);
 	SolveSide(refresh, MF_USERS, true);

@@ -223,15 +223,44 @@ WorkStage(CrewMember *member)
 void
 crew_load_blas(void)
 {
-	const char *why;
+	const char *why = "";
+	int			megabytes = (int) (blas_buffer_size() / (1024 * 1024));
 
-	if (!blas_load(&why))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FILE),
-				 errmsg("could not load OpenBLAS"),
-				 errdetail("%s", why),
-				 errhint("Install OpenBLAS on the database server, "
-						 "for example the package libopenblas0.")));
+	switch (blas_load(&why))
+	{
+		case BLAS_READY:
+			break;
+		case BLAS_NO_MEMORY:
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory for OpenBLAS"),
+					 errdetail("Each process that computes with it needs its library and %d MB or, with newer versions, %d MB: %s.",
+							   megabytes, 2 * megabytes, why),
+					 errhint("Raise what the server's processes may map (ulimit -v, vm.overcommit_memory), "
+							 "or lower max_parallel_maintenance_workers.")));
+			break;
+		case BLAS_MISSING:
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_FILE),
+					 errmsg("could not load OpenBLAS"),
+					 errdetail("%s", why),
+					 errhint("Install OpenBLAS on the database server, "
+							 "for example the package libopenblas0.")));
+			break;
+		case BLAS_UNUSABLE:
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("could not load OpenBLAS"),
+					 errdetail("%s", why)));
+			break;
+	}
+}
+
+void
+crew_load_blas_for(const AlsSpec *spec)
+{
+	if (als_needs_blas(spec))
+		crew_load_blas();
 }
 
 /* What a worker does from its start to its end. */
@@ -247,7 +276,7 @@ factor_train_worker(dsm_segment *seg, shm_toc *toc)
 	SharedFileSet *fileset = NULL;
 	int			phase;
 
-	crew_load_blas();
+	crew_load_blas_for(&shared->spec);
 	if (shared->fileset != DSM_HANDLE_INVALID)
 	{
 		bigarray_attach(&fileset_array, shared->fileset, sizeof(SharedFileSet));
@@ -370,7 +399,7 @@ crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
 	bool		shared;
 
 	crew->mean_square = ratings->mean_square;
-	crew_load_blas();
+	crew_load_blas_for(spec);
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		crew->member.matrix[side] = &ratings->by[side];
 

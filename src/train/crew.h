@@ -66,8 +66,12 @@ extern const double *crew_gramian(const Crew *crew, MfSide side);
  */
 extern AlsSums crew_sums(const Crew *crew, MfSide side);
 
-/* Loads OpenBLAS in this process, or errors with a hint. */
+/*
+ * Loads OpenBLAS in this process, or errors with a hint. Solving calls it for long
+ * vectors alone.
+ */
 extern void crew_load_blas(void);
+extern void crew_load_blas_for(const AlsSpec *spec);
 
 /*
  * Runs an epoch (from 0) of a stochastic training, its strata one after the

@@ -285,7 +285,7 @@ test_judge(void)
 	Case		single = {200, 1100, 1, 10, 5, 20, 1, true};
 
 	TestByHand();
-	if (!blas_load(&why))
+	if (blas_load(&why) != BLAS_READY)
 	{
 		check(false, "OpenBLAS: %s", why);
 		return;

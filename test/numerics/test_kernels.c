@@ -1,8 +1,7 @@
 /*
- * test_kernels.c: OpenBLAS's threads, and every kernel that runs here against
- * the reference, for many sizes.
+ * test_kernels.c: every kernel that runs here against the reference, for many
+ * sizes.
  */
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,43 +9,6 @@
 
 #include "check.h"
 #include "numerics/blas.h"
-
-/* Threads of this process, as the kernel counts them; -1: cannot tell. */
-static int
-CountThreads(void)
-{
-	DIR		   *tasks = opendir("/proc/self/task");
-	struct dirent *entry;
-	int			n = 0;
-
-	if (tasks == NULL)
-		return -1;
-	while ((entry = readdir(tasks)) != NULL)
-		if (entry->d_name[0] != '.')
-			n++;
-	closedir(tasks);
-	return n;
-}
-
-void
-test_blas(void)
-{
-	const char *why = "";
-	bool		loaded;
-
-	unsetenv("OPENBLAS_NUM_THREADS");
-	loaded = blas_load(&why);
-	check(loaded, "OpenBLAS loads %s", why);
-	if (!loaded)
-		exit(1);
-	if (CountThreads() < 0)
-		printf("# no /proc to count threads in\n");
-	else
-		check(CountThreads() == 1, "one thread after blas_load");
-	check(getenv("OPENBLAS_NUM_THREADS") == NULL,
-		  "OPENBLAS_NUM_THREADS is unset again");
-	check(blas_load(&why) && abs(CountThreads()) == 1, "a second blas_load changes nothing");
-}
 
 /* Largest difference of n values, over the largest magnitude. */
 static double

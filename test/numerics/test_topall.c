@@ -217,7 +217,7 @@ test_topall(void)
 {
 	const char *why;
 
-	if (!blas_load(&why))
+	if (blas_load(&why) != BLAS_READY)
 	{
 		check(false, "OpenBLAS loads: %s", why);
 		return;
