@@ -16,7 +16,7 @@ RANK = vector operators topk page directory cache writer build insert candidates
 	vacuum pack check
 MODEL = number idsql idtext keysize name filter tables owner record catalog guard write indexes manage parallel \
 	lookup cache plans recent tids rows gramian scan receive
-TRAIN = bigarray columns source idsort ids triples stream matrix build \
+TRAIN = bigarray columns source idsort idargument digest ids triples stream matrix build \
 	select values read arguments options options_sgd progress crew epoch heldout \
 	fit_als fit_sgd warm fit train retrain sharded \
 	sharded_sources sharded_count sharded_half

@@ -464,6 +464,23 @@ CREATE AGGREGATE mf_solve(factors real[], rating double precision) (
 COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision) IS
 	'the vector that explains the ratings best, given the other side''s vectors: explicit feedback without mean and biases';
 
+CREATE FUNCTION mf_digest_add(state bigint, other "any", rating double precision) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'mf_digest_add' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_digest_add(bigint, "any", double precision) IS
+	'of the aggregate mf_digest: takes a row';
+
+CREATE FUNCTION mf_digest_combine(a bigint, b bigint) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'mf_digest_combine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION mf_digest_combine(bigint, bigint) IS
+	'of the aggregate mf_digest: adds, modulo 2^64';
+
+CREATE AGGREGATE mf_digest(other "any", rating double precision) (
+	SFUNC = mf_digest_add, STYPE = bigint, INITCOND = '0',
+	COMBINEFUNC = mf_digest_combine, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE mf_digest("any", double precision) IS
+	'what column digest of a model''s tables says of the ratings of a user or an item, from the ids at their other ends; rows with a NULL are passed over';
+
 CREATE AGGREGATE mf_solve_error(factors real[], bias real, rating double precision, options mf_options) (
 	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,

@@ -110,7 +110,7 @@ typedef struct ModelTarget
  * unqualified means the current creation schema. Errors: bad or too long
  * name, no CREATE right on the schema, another training under way, tables in
  * the way that are no model, another's model, another key column or type, a
- * key column called bias, factors, ratings or rating_sum.
+ * key column called as another column of the tables.
  */
 extern ModelTarget *model_target_open(Oid extension_schema, const char *name,
 									  const ModelKey key[2]);
@@ -150,6 +150,7 @@ typedef struct ModelRow
 	const float *factors;
 	int32		ratings;
 	double		rating_sum;
+	uint64		digest;			/* of its ratings (train/digest.h) */
 } ModelRow;
 
 /* Gives row k (0 .. n - 1, in the order of the ids). */

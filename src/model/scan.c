@@ -29,7 +29,7 @@
 
 enum
 {
-	COLUMN_KEY = 1, COLUMN_BIAS, COLUMN_FACTORS, COLUMN_RATINGS, COLUMN_RATING_SUM
+	COLUMN_KEY = 1, COLUMN_BIAS, COLUMN_FACTORS, COLUMN_RATINGS, COLUMN_DIGEST
 };
 
 struct SideScan
@@ -51,8 +51,8 @@ struct SideScan
 static const char *const columns[] = {
 	[SIDE_SCAN_IDS] = "",
 	[SIDE_SCAN_VECTORS] = ", bias, factors",
-	[SIDE_SCAN_COUNTS] = ", bias, factors, ratings, rating_sum",
-	[SIDE_SCAN_LATEST] = ", bias, factors, ratings, rating_sum"
+	[SIDE_SCAN_COUNTS] = ", bias, factors, ratings, digest",
+	[SIDE_SCAN_LATEST] = ", bias, factors, ratings, digest"
 };
 
 SideScan *
@@ -161,7 +161,7 @@ side_scan_next(SideScan *scan, SideRow *row)
 	if (scan->kind == SIDE_SCAN_COUNTS || scan->kind == SIDE_SCAN_LATEST)
 	{
 		row->ratings = DatumGetInt32(Column(scan, COLUMN_RATINGS));
-		row->rating_sum = DatumGetFloat8(Column(scan, COLUMN_RATING_SUM));
+		row->digest = (uint64) DatumGetInt64(Column(scan, COLUMN_DIGEST));
 	}
 	MemoryContextSwitchTo(old);
 	scan->next++;

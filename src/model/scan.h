@@ -14,14 +14,14 @@ typedef struct SideRow
 	float		bias;			/* these two not by SIDE_SCAN_IDS */
 	const float *factors;
 	int32		ratings;		/* nor these by SIDE_SCAN_VECTORS */
-	double		rating_sum;
+	uint64		digest;
 } SideRow;
 
 typedef enum SideScanKind
 {
 	SIDE_SCAN_IDS,				/* in the active snapshot: ids alone */
 	SIDE_SCAN_VECTORS,			/* the same, with biases and factors */
-	SIDE_SCAN_COUNTS,			/* the same, with ratings and rating_sum */
+	SIDE_SCAN_COUNTS,			/* the same, with ratings and digest */
 	SIDE_SCAN_LATEST			/* all of it, with a new snapshot that sees what this
 								 * transaction has written */
 } SideScanKind;

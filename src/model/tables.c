@@ -45,6 +45,7 @@ static const struct
 	{"factors", FLOAT4ARRAYOID},
 	{"ratings", INT4OID},
 	{"rating_sum", FLOAT8OID},
+	{"digest", INT8OID},
 };
 
 void

@@ -28,7 +28,7 @@
 #include "model/catalog.h"
 
 #define NEW_ROWS "mf_new_rows"
-#define SIDE_NATTS 5
+#define SIDE_NATTS 6
 
 static void
 Execute(const char *sql, int expected)
@@ -46,7 +46,8 @@ CreateTable(ModelTarget *target, MfSide side, const char *table)
 
 	Execute(psprintf("CREATE TABLE %s (%s %s%s PRIMARY KEY, "
 					 "bias pg_catalog.float4 NOT NULL, factors pg_catalog.float4[] NOT NULL, "
-					 "ratings pg_catalog.int4 NOT NULL, rating_sum pg_catalog.float8 NOT NULL)",
+					 "ratings pg_catalog.int4 NOT NULL, rating_sum pg_catalog.float8 NOT NULL, "
+					 "digest pg_catalog.int8 NOT NULL)",
 					 table, quote_identifier(key->column),
 					 format_type_extended(key->type, key->typmod,
 										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
@@ -67,6 +68,7 @@ SideTupleDesc(const ModelKey *key)
 	TupleDescInitEntry(desc, 3, "factors", FLOAT4ARRAYOID, -1, 1);
 	TupleDescInitEntry(desc, 4, "ratings", INT4OID, -1, 0);
 	TupleDescInitEntry(desc, 5, "rating_sum", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, 6, "digest", INT8OID, -1, 0);
 	return desc;
 }
 
@@ -106,6 +108,7 @@ FillTuplestore(TupleDesc desc, int factors, uint32 n, ModelRowGetter get, void *
 		values[2] = PointerGetDatum(array);
 		values[3] = Int32GetDatum(row.ratings);
 		values[4] = Float8GetDatum(row.rating_sum);
+		values[5] = Int64GetDatum((int64) row.digest);
 		tuplestore_putvalues(store, desc, values, nulls);
 	}
 	return store;
@@ -173,14 +176,14 @@ WriteRows(ModelTarget *target, MfSide side, int factors, uint32 n,
 
 	initStringInfo(&insert);
 	appendStringInfo(&insert,
-					 "INSERT INTO %s (%s, bias, factors, ratings, rating_sum) "
-					 "SELECT %s, bias, factors, ratings, rating_sum FROM " NEW_ROWS,
+					 "INSERT INTO %s (%s, bias, factors, ratings, rating_sum, digest) "
+					 "SELECT %s, bias, factors, ratings, rating_sum, digest FROM " NEW_ROWS,
 					 table, key, key);
 	if (target->exists)
 		appendStringInfo(&insert,
 						 " ON CONFLICT (%s) DO UPDATE SET bias = excluded.bias, "
 						 "factors = excluded.factors, ratings = excluded.ratings, "
-						 "rating_sum = excluded.rating_sum", key);
+						 "rating_sum = excluded.rating_sum, digest = excluded.digest", key);
 	InsertRows(target, table, insert.data, n);
 
 	/* Tables that a user let inherit from this one are none of ours. */

@@ -1,8 +1,8 @@
 /*
  * refresh.c: mf_refresh(): some users and items solved anew between trainings.
  *
- * The ratings are read by training's own reader, so that counts and sums are
- * comparable to the bit with those that the model's tables recorded, equal pairs
+ * The ratings are read by training's own reader, so that digests are comparable
+ * with those that the model's tables recorded, equal pairs
  * are merged as they were, what training filtered is filtered, and what is
  * refreshed is solved from exactly what a training would give it. Then, with the
  * model's options:
@@ -60,6 +60,7 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 	row->factors = side->vectors.factors + at * source->stride;
 	row->ratings = side->ids->ratings[at];
 	row->rating_sum = side->ids->rating_sum[at];
+	row->digest = side->ids->digest[at];
 }
 
 /* Writes what was solved; returns how many rows, and how many of them are new. */

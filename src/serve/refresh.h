@@ -29,7 +29,7 @@ typedef struct RefreshSide
 	bool	   *was_known;		/* had one before */
 	bool	   *touched;		/* to be solved, or deleted if without ratings */
 	int32	   *recorded;		/* ratings that the table has for it */
-	double	   *recorded_sum;
+	uint64	   *recorded_digest;
 	Datum	   *extra;			/* ids of the rows beyond the ratings' */
 	double	   *gramian;		/* NULL: not needed */
 	double	   *unread_gramian; /* of the rows that were not read; NULL: none */

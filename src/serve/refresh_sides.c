@@ -5,17 +5,12 @@
  *
  *	 named		only the pairs of what is named are read, by a condition that an
  *				index of the rating table may serve
- *	 default	all rows are read, but only counted and summed by user and by item;
- *				then the pairs of those that differ from the model's tables, and
- *				of new ones, are kept and indexed, and the others forgotten
+ *	 default	all rows are read, but only their digests are formed by user and by
+ *				item; then the pairs of those that differ from the model's tables,
+ *				and of new ones, are kept and indexed, and the others forgotten
  *	 either, of a model whose training chose among pairs by how many there are, or
  *				held some out: all is read and chosen as training does, since
  *				every pair may decide about every other
- *
- * Sums in the order of reading differ from those that training formed in sorted
- * order, by rounding; and equal pairs count as many rows but one rating. So the
- * default way first finds what may differ, and once its pairs are indexed, as
- * training would, compares again to the bit.
  *
  * The model's rows are read whole, or, where only some are named, those that the
  * ratings speak of. The Gramians take all vectors: of those that are not read it
@@ -23,9 +18,6 @@
  * each such refresh adds that much rounding; one without names sums anew.
  */
 #include "postgres.h"
-
-#include <float.h>
-#include <math.h>
 
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -89,7 +81,7 @@ AllocSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	side->was_known = side->known + rows;
 	side->touched = side->was_known + rows;
 	side->recorded = AllocZero(rows, sizeof(int32));
-	side->recorded_sum = AllocZero(rows, sizeof(double));
+	side->recorded_digest = AllocZero(rows, sizeof(uint64));
 	side->extra = AllocZero(rows, sizeof(Datum));
 	if (refresh->spec.alpha0 > 0)
 		side->gramian = AllocZero(mul_size(refresh->spec.factors, refresh->spec.factors),
@@ -186,7 +178,7 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 		side->vectors.bias[k] = row.bias;
 		side->known[k] = side->was_known[k] = true;
 		side->recorded[k] = row.ratings;
-		side->recorded_sum[k] = row.rating_sum;
+		side->recorded_digest[k] = row.digest;
 	}
 	side_scan_end(scan);
 	SPI_finish();
@@ -258,14 +250,13 @@ ReadNamed(Refresh *refresh, RatingSource *source)
 
 /* ---- What has changed ---- */
 
-/* Might the sums of n values be those of the same values in another order? */
 static bool
-AlikeSums(double a, double b, uint64 n)
+HasChanged(const RefreshSide *side, uint32 k, const uint64 *digest)
 {
-	return fabs(a - b) <= n * DBL_EPSILON * Max(fabs(a), fabs(b));
+	return k >= side->ids->n || !side->known[k] || digest[k] != side->recorded_digest[k];
 }
 
-/* Chooses what may differ, and whatever is new; what is gone is known by now. */
+/* Chooses what has changed, and what is new; what is gone is known by now. */
 static void
 ChooseChanged(void *arg, const RatingTotals totals[2])
 {
@@ -277,24 +268,10 @@ ChooseChanged(void *arg, const RatingTotals totals[2])
 		RefreshSide *side = &refresh->side[which];
 
 		LoadSide(refresh, which, total->ids);
-		for (uint32 k = 0; k < side->ids->n; k++)
-			total->wanted[k] = side->touched[k] = !side->known[k] ||
-				total->rows[k] != (uint64) side->recorded[k] ||
-				!AlikeSums(total->sum[k], side->recorded_sum[k], total->rows[k]);
-		for (uint32 k = side->ids->n; k < side->n; k++)
-			side->touched[k] = true;
+		for (uint32 k = 0; k < side->n; k++)
+			side->touched[k] = HasChanged(side, k, total->digest);
+		memcpy(total->wanted, side->touched, side->ids->n * sizeof(bool));
 	}
-}
-
-/* Of the rows that are marked, those whose pairs are as they were are not. */
-static void
-CompareAgain(RefreshSide *side)
-{
-	for (uint32 k = 0; k < side->ids->n; k++)
-		if (side->touched[k] && side->known[k] &&
-			(uint32) side->recorded[k] == side->ids->ratings[k] &&
-			side->recorded_sum[k] == side->ids->rating_sum[k])
-			side->touched[k] = false;
 }
 
 static void
@@ -302,10 +279,7 @@ ReadChanged(Refresh *refresh, const RatingSource *source)
 {
 	refresh->ratings = ratings_read_some(source, ChooseChanged, refresh);
 	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
-	{
 		refresh->side[which].ids = &refresh->ratings->ids[which];
-		CompareAgain(&refresh->side[which]);
-	}
 }
 
 /* All pairs, chosen as training does. */
@@ -321,10 +295,8 @@ ReadSelected(Refresh *refresh, const RatingSource *source)
 		if (refresh->named)
 			TouchNamed(side);
 		else
-		{
-			memset(side->touched, true, side->n * sizeof(bool));
-			CompareAgain(side);
-		}
+			for (uint32 k = 0; k < side->n; k++)
+				side->touched[k] = HasChanged(side, k, side->ids->digest);
 	}
 }
 

@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "train/digest.h"
 #include "train/matrix.h"
 #include "train/progress.h"
 #include "train/source.h"
@@ -333,6 +334,27 @@ MergeRow(Builder *builder, uint32 row, Rating *entries, uint64 n)
 	return kept;
 }
 
+/*
+ * Adds a user's rows, before equal pairs are merged, to the digests of both ends.
+ * An item's rows come one by one, wherever its users are.
+ */
+static void
+AddToDigests(Builder *builder, uint32 row, const Rating *entries, uint64 n)
+{
+	const IdSet *users = &builder->set->ids[MF_USERS];
+	const IdSet *items = &builder->set->ids[MF_ITEMS];
+	uint64		digest = 0;
+
+	for (uint64 k = 0; k < n; k++)
+	{
+		uint32		item = entries[k].index;
+
+		digest += digest_mix(items->hash[item], entries[k].value);
+		items->digest[item] += digest_mix(users->hash[row], entries[k].value);
+	}
+	users->digest[row] = digest;
+}
+
 /* What the set knows of a row, from its entries. */
 static void
 SummarizeRow(Builder *builder, uint32 row, const Rating *entries, uint64 n)
@@ -383,7 +405,11 @@ FinishPart(Builder *builder, TripleList *list, uint32 first, uint32 end)
 
 		/* Pairs are distinct already where they come from the other matrix. */
 		if (builder->side == MF_USERS)
+		{
+			if (builder->set->ids[MF_USERS].digest != NULL)
+				AddToDigests(builder, row, entries + from, count);
 			count = MergeRow(builder, row, entries + from, count);
+		}
 		if (kept != from)
 			memmove(entries + kept, entries + from, count * sizeof(Rating));
 		SummarizeRow(builder, row, entries + kept, count);
@@ -569,6 +595,12 @@ matrices_build(const MatrixSpec *spec, RawRatings *raw, RatingSet *set)
 	set->min = get_float8_infinity();
 	set->max = -get_float8_infinity();
 	set->mean_square = 0;
+	/* Values that are no ratings but places in time come with ids without hashes. */
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		set->ids[side].digest = set->ids[side].hash == NULL ? NULL :
+			MemoryContextAllocExtended(CurrentMemoryContext,
+									   mul_size((Size) set->ids[side].n + 1, sizeof(uint64)),
+									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	stream_raw(&source, raw, spec->ranks);
 	BuildMatrix(spec, set, MF_USERS, &source, &raw->pool, raw->n);
 	stream_end(&source);

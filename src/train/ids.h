@@ -88,6 +88,15 @@ extern void ids_hash(IdSet *set, MemoryContext context);
 extern int	ids_fix_settings(void);
 extern uint64 id_hash(const char *text);
 
+/*
+ * The same hash of an argument of an SQL function that takes ids of any type; for
+ * as long as the function is called by one expression.
+ */
+typedef struct IdArgument IdArgument;
+
+extern IdArgument *id_argument(FunctionCallInfo fcinfo, int arg, const char *function);
+extern uint64 id_argument_hash(IdArgument *argument, Datum id);
+
 /* An id, or another value of a key's type, as messages show it: cut if long. */
 extern char *id_text(const ModelKey *key, Datum id);
 

@@ -102,6 +102,7 @@ typedef struct IdSet
 	uint64	   *hash;			/* of the id's text, for its first vector */
 	uint32	   *ratings;		/* pairs an id has */
 	double	   *rating_sum;		/* sum of its pairs' values, in order */
+	uint64	   *digest;			/* of its rows (digest.h) */
 } IdSet;
 
 /* The pairs as one side's rows see them. */
@@ -166,15 +167,13 @@ extern void ratings_report_skipped(const char *name, uint64 skipped);
 
 /*
  * One side of all ratings as read: its ids without their `ratings` and
- * `rating_sum`, and by their places in order the rows of each id, what its rows'
- * values add up to in the order in which they came, and whether its pairs are
- * wanted, false at first.
+ * `rating_sum`, and by their places in order the digest of each id's rows, and
+ * whether its pairs are wanted, false at first.
  */
 typedef struct RatingTotals
 {
 	const IdSet *ids;
-	const uint64 *rows;
-	const double *sum;
+	const uint64 *digest;
 	bool	   *wanted;
 } RatingTotals;
 
@@ -182,7 +181,7 @@ typedef void (*RatingChooser) (void *arg, const RatingTotals totals[2]);
 
 /*
  * The same in local memory, of the pairs with a wanted user or item alone. The
- * set has all ids, but counts and sums, the mean and the extremes speak of these
+ * set has all ids, but counts, sums and digests, the mean and the extremes speak of these
  * pairs. Where there are none, there are no blocks either. Not for a source that
  * selects among pairs.
  */

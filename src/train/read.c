@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "model/number.h"
 #include "model/receive.h"
+#include "train/digest.h"
 #include "train/matrix.h"
 #include "train/progress.h"
 #include "train/select.h"
@@ -56,9 +57,6 @@ typedef struct RatingReceiver
 	int			place_column;	/* of the places in time; 0: none */
 	float		place_batch[ID_BATCH];
 	RawRatings	places;			/* the same pairs with these as values */
-	bool		summing;		/* add up the values of each id */
-	double	   *sum[2];			/* by code */
-	Size		sum_space[2];
 	uint64		rows;
 	uint64		skipped;
 	double		lowest;			/* of the ratings, as they are */
@@ -158,27 +156,6 @@ ReportRows(RatingReceiver *receiver)
 	}
 }
 
-/* Adds the batch's values to the sums of their ids. */
-static void
-AddToSums(RatingReceiver *receiver, MfSide side, const uint32 *codes)
-{
-	for (uint32 k = 0; k < receiver->nbatch; k++)
-	{
-		Size		space = receiver->sum_space[side];
-
-		if (codes[k] >= space)
-		{
-			receiver->sum_space[side] = Max(2 * space, 1024);
-			receiver->sum[side] = space == 0 ?
-				MemoryContextAlloc(receiver->context, 1024 * sizeof(double)) :
-				repalloc_huge(receiver->sum[side], mul_size(2 * space, sizeof(double)));
-			memset(receiver->sum[side] + space, 0,
-				   (receiver->sum_space[side] - space) * sizeof(double));
-		}
-		receiver->sum[side][codes[k]] += receiver->batch[k];
-	}
-}
-
 /* Adds the ratings of the batch. */
 static void
 TakeBatch(RatingReceiver *receiver)
@@ -187,11 +164,6 @@ TakeBatch(RatingReceiver *receiver)
 	const uint32 *user = id_dict_take(receiver->dict[MF_USERS]);
 	const uint32 *item = id_dict_take(receiver->dict[MF_ITEMS]);
 
-	if (receiver->summing)
-	{
-		AddToSums(receiver, MF_USERS, user);
-		AddToSums(receiver, MF_ITEMS, item);
-	}
 	for (uint32 k = 0; k < receiver->nbatch; k++)
 	{
 		if (raw->list.pos == raw->list.end)
@@ -458,16 +430,59 @@ ratings_read(const RatingSource *source, bool want_shared,
 
 /* ---- Some of the ratings ---- */
 
-/* What the rows of each id add up to, by the ids' order. */
-static double *
-RankSums(const double *by_code, const IdRanks *ranks, uint32 n)
+/* Adds triples of codes to the digests of both ends, which are by place. */
+static void
+AddToDigests(const Triple *triples, uint64 n, const RatingSet *set, const IdRanks ranks[2],
+			 uint64 *digest[2])
 {
-	double	   *sum = MemoryContextAllocHuge(CurrentMemoryContext,
-											 mul_size((Size) n + 1, sizeof(double)));
+	for (uint64 k = 0; k < n; k++)
+	{
+		uint32		user = ranks[MF_USERS].rank[triples[k].row];
+		uint32		item = ranks[MF_ITEMS].rank[triples[k].index];
 
-	for (uint32 code = 0; code < n; code++)
-		sum[ranks->rank[code]] = by_code[code];
-	return sum;
+		digest[MF_USERS][user] += digest_mix(set->ids[MF_ITEMS].hash[item], triples[k].value);
+		digest[MF_ITEMS][item] += digest_mix(set->ids[MF_USERS].hash[user], triples[k].value);
+	}
+}
+
+/* The digests of all rows that were read, which stay where they are. */
+static void
+FormDigests(const RatingReceiver *receiver, const RatingSet *set, const IdRanks ranks[2],
+			uint64 *digest[2])
+{
+	const RawRatings *raw = &receiver->raw;
+	const TripleList *list = &raw->list;
+	TripleSource source;
+	const Triple *batch;
+	uint32		n;
+
+	progress_report("comparing " UINT64_FORMAT " ratings", raw->n);
+	for (int side = 0; side < 2; side++)
+		digest[side] = MemoryContextAllocExtended(CurrentMemoryContext,
+												  mul_size((Size) set->ids[side].n + 1,
+														   sizeof(uint64)),
+												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	if (raw->file == NULL)
+	{
+		for (const TripleChunk *chunk = list->head; chunk != NULL; chunk = chunk->next)
+		{
+			CHECK_FOR_INTERRUPTS();
+			AddToDigests(chunk->triples,
+						 chunk == list->tail ? list->pos - chunk->triples : chunk->n,
+						 set, ranks, digest);
+		}
+		return;
+	}
+	if (BufFileSeek(raw->file, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(), errmsg("could not rewind temporary file")));
+	stream_file(&source, raw->file, raw->n);
+	while ((batch = source.next(&source, &n)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		AddToDigests(batch, n, set, ranks, digest);
+	}
+	stream_end(&source);
 }
 
 /*
@@ -524,17 +539,17 @@ ratings_read_some(const RatingSource *source, RatingChooser choose, void *arg)
 	RatingSet  *set;
 	RatingReceiver receiver;
 	RatingTotals totals[2];
+	uint64	   *digest[2];
 	IdRanks		ranks[2];
 	MatrixSpec	spec = {0};
 
 	InitReceiver(&receiver, source);
-	receiver.summing = true;
 	set = ReadRaw(&receiver, ranks);
+	FormDigests(&receiver, set, ranks, digest);
 	for (int side = 0; side < 2; side++)
 	{
 		totals[side].ids = &set->ids[side];
-		totals[side].rows = ranks[side].rows;
-		totals[side].sum = RankSums(receiver.sum[side], &ranks[side], set->ids[side].n);
+		totals[side].digest = digest[side];
 		totals[side].wanted = MemoryContextAllocExtended(CurrentMemoryContext,
 														 (Size) set->ids[side].n + 1,
 														 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -559,8 +574,7 @@ ratings_read_some(const RatingSource *source, RatingChooser choose, void *arg)
 	{
 		pfree(ranks[side].rank);
 		pfree(ranks[side].rows);
-		pfree(receiver.sum[side]);
-		pfree(unconstify(double *, totals[side].sum));
+		pfree(digest[side]);
 		pfree(totals[side].wanted);
 	}
 	converter_free(&receiver.converter);

@@ -95,10 +95,10 @@ Iterate(Sharded *sharded, Fit *fit)
 
 		progress_report("iteration %d of %d, items", k, options->iterations);
 		sharded_write_copies(&sharded->side[MF_USERS]);
-		sharded_run_half(sharded, MF_ITEMS);
+		sharded_run_half(sharded, MF_ITEMS, k == options->iterations);
 		progress_report("iteration %d of %d, users", k, options->iterations);
 		sharded_write_copies(&sharded->side[MF_ITEMS]);
-		sharded_run_half(sharded, MF_USERS);
+		sharded_run_half(sharded, MF_USERS, k == options->iterations);
 
 		iteration->iteration = k;
 		Measure(sharded, iteration);
@@ -142,6 +142,7 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 	row->factors = reader->vector.elements;
 	row->ratings = (int32) DatumGetInt64(slot->tts_values[ROW_RATINGS]);
 	row->rating_sum = DatumGetFloat8(slot->tts_values[ROW_SUM]);
+	row->digest = (uint64) DatumGetInt64(slot->tts_values[ROW_DIGEST]);
 }
 
 static void

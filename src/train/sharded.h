@@ -22,7 +22,7 @@
 /* The columns of a side's rows. */
 enum
 {
-	ROW_ID, ROW_BIAS, ROW_FACTORS, ROW_ERROR, ROW_RATINGS, ROW_SUM, ROW_NATTS
+	ROW_ID, ROW_BIAS, ROW_FACTORS, ROW_ERROR, ROW_RATINGS, ROW_SUM, ROW_DIGEST, ROW_NATTS
 };
 
 /* One side: where it is solved, where its vectors go, and the last of them. */
@@ -116,7 +116,10 @@ extern uint64 sharded_summarize(Sharded *sharded, ShardedSide *side, uint32 othe
 /* Writes a side's rows into all its copies. */
 extern void sharded_write_copies(const ShardedSide *side);
 
-/* Solves a side from the other side's copies. */
-extern void sharded_run_half(Sharded *sharded, MfSide side);
+/*
+ * Solves a side from the other side's copies; in the last iteration with the
+ * digests of the ratings, which are the same in each.
+ */
+extern void sharded_run_half(Sharded *sharded, MfSide side, bool last);
 
 #endif							/* FACTOR_SHARDED_H */

@@ -264,6 +264,7 @@ sharded_first_users(Sharded *sharded)
 		values[ROW_ERROR] = Float8GetDatum(0);
 		values[ROW_RATINGS] = Int64GetDatum(0);
 		values[ROW_SUM] = Float8GetDatum(0);
+		values[ROW_DIGEST] = Int64GetDatum(0);
 		tuplestore_putvalues(users->rows, users->desc, values, nulls);
 		pfree(DatumGetPointer(values[ROW_FACTORS]));
 	}

@@ -61,7 +61,7 @@ AppendOptions(StringInfo sql, const Sharded *sharded, const ShardedSide *other)
 
 /* Half an iteration: the rows of a side. */
 static char *
-HalfQuery(const Sharded *sharded, MfSide side)
+HalfQuery(const Sharded *sharded, MfSide side, bool last)
 {
 	const ShardedSide *self = &sharded->side[side];
 	bool		biased = sharded->options.spec.biased;
@@ -72,7 +72,7 @@ HalfQuery(const Sharded *sharded, MfSide side)
 	initStringInfo(&options);
 	AppendOptions(&options, sharded, &sharded->side[MF_OTHER_SIDE(side)]);
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT id::%s, %s, error, ratings, rating_sum FROM (SELECT %s AS id",
+	appendStringInfo(&sql, "SELECT id::%s, %s, error, ratings, rating_sum, digest FROM (SELECT %s AS id",
 					 format_type_extended(self->key.type, self->key.typmod,
 										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
 					 biased ? "solution[1], solution[2:]" : "0::pg_catalog.float4, solution",
@@ -84,6 +84,11 @@ HalfQuery(const Sharded *sharded, MfSide side)
 						 k == 0 ? "solution" : "error");
 	appendStringInfo(&sql, ", pg_catalog.count(factors) AS ratings, pg_catalog.sum(%s) AS rating_sum",
 					 rating);
+	if (last)
+		appendStringInfo(&sql, ", %s.mf_digest(%s, %s) AS digest", sharded->schema,
+						 quote_identifier(sharded->side[MF_OTHER_SIDE(side)].key.column), rating);
+	else
+		appendStringInfoString(&sql, ", 0::pg_catalog.int8 AS digest");
 	sharded_append_groups(&sql, self);
 	appendStringInfoString(&sql, ") s");
 	return sql.data;
@@ -307,10 +312,10 @@ RefuseRatings(const Sharded *sharded, MfSide side, uint64 met)
 }
 
 void
-sharded_run_half(Sharded *sharded, MfSide side)
+sharded_run_half(Sharded *sharded, MfSide side, bool last)
 {
 	ShardedSide *self = &sharded->side[side];
-	char	   *sql = HalfQuery(sharded, side);
+	char	   *sql = HalfQuery(sharded, side, last);
 	uint64		ratings;
 
 	if (self->rows != NULL)

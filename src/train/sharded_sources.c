@@ -114,6 +114,7 @@ RowDesc(const ModelKey *key)
 	TupleDescInitEntry(desc, ROW_ERROR + 1, "error", FLOAT8OID, -1, 0);
 	TupleDescInitEntry(desc, ROW_RATINGS + 1, "ratings", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, ROW_SUM + 1, "rating_sum", FLOAT8OID, -1, 0);
+	TupleDescInitEntry(desc, ROW_DIGEST + 1, "digest", INT8OID, -1, 0);
 	return desc;
 }
 

@@ -225,6 +225,7 @@ GetRow(void *arg, uint32 k, ModelRow *row)
 	row->factors = source->side->factors + k * source->stride;
 	row->ratings = source->ids->ratings[k];
 	row->rating_sum = source->ids->rating_sum[k];
+	row->digest = source->ids->digest[k];
 }
 
 const float *

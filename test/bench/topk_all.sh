@@ -43,11 +43,11 @@ CREATE EXTENSION IF NOT EXISTS factor;
 DROP TABLE IF EXISTS rank_users, rank_items, rank_seen, rank_pairs;
 SELECT setseed(0.5);
 CREATE TABLE rank_users (user_id int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL,
-	ratings int NOT NULL, rating_sum float8 NOT NULL);
+	ratings int NOT NULL, rating_sum float8 NOT NULL, digest bigint NOT NULL DEFAULT 0);
 INSERT INTO rank_users SELECT u, 0, array_agg((sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()))::real), $seen, $seen
 FROM generate_series(1, $users) u, generate_series(1, $factors) GROUP BY u;
 CREATE TABLE rank_items (item_id int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL,
-	ratings int NOT NULL, rating_sum float8 NOT NULL);
+	ratings int NOT NULL, rating_sum float8 NOT NULL, digest bigint NOT NULL DEFAULT 0);
 INSERT INTO rank_items SELECT i, 0, array_agg((sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()))::real), 1, 1
 FROM generate_series(1, $items) i, generate_series(1, $factors) GROUP BY i;
 CREATE TABLE rank_seen AS SELECT u AS user_id, 1 + floor(random() * $items)::int AS item_id

@@ -7,8 +7,8 @@
 CREATE SCHEMA mf_lists;
 SET search_path = mf_lists, public;
 SET jit = off;
-CREATE TABLE films_users (u int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL, ratings int, rating_sum float8);
-CREATE TABLE films_items (m int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL, ratings int, rating_sum float8);
+CREATE TABLE films_users (u int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL, ratings int, rating_sum float8, digest bigint);
+CREATE TABLE films_items (m int PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL, ratings int, rating_sum float8, digest bigint);
 CREATE TABLE seen (u int, m int);
 INSERT INTO films_users SELECT i, cos(i) / 2, ARRAY[sin(i), sin(2 * i), sin(3 * i)], 1, 3 FROM generate_series(1, 20) i;
 INSERT INTO films_items SELECT i, sin(i % 320) / 2, ARRAY[cos(i % 320), cos(i % 320 * 2), cos(i % 320 * 3)], 1, 3

@@ -22,7 +22,7 @@ DECLARE
 BEGIN
 	FOREACH side IN ARRAY ARRAY['users', 'items'] LOOP
 		EXECUTE pg_catalog.format('CREATE TABLE mf_test.%I (id integer PRIMARY KEY, bias real NOT NULL,
-			factors real[] NOT NULL, ratings integer NOT NULL, rating_sum double precision NOT NULL)',
+			factors real[] NOT NULL, ratings integer NOT NULL, rating_sum double precision NOT NULL, digest bigint NOT NULL DEFAULT 0)',
 			model || '_' || side);
 		EXECUTE pg_catalog.format('INSERT INTO mf_test.%I SELECT i, 0.1 * i, ARRAY[i, 1], 1, 3
 			FROM generate_series(1, 3) i', model || '_' || side);

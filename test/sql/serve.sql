@@ -15,12 +15,12 @@ CREATE FUNCTION make_model(model text, user_type text, user_id text, item_type t
 	feedback text DEFAULT 'explicit', f integer DEFAULT 5) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('CREATE TABLE %I (u %s PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL,
-		ratings integer NOT NULL, rating_sum double precision NOT NULL)', model || '_users', user_type);
+		ratings integer NOT NULL, rating_sum double precision NOT NULL, digest bigint NOT NULL DEFAULT 0)', model || '_users', user_type);
 	EXECUTE format('INSERT INTO %I SELECT %s, %s, (SELECT array_agg(sin(i * k)::real ORDER BY k)
 		FROM generate_series(1, %s) k), 1, 3 FROM generate_series(1, 40) i', model || '_users', user_id,
 		CASE feedback WHEN 'explicit' THEN 'cos(i) / 2' ELSE '0' END, f);
 	EXECUTE format('CREATE TABLE %I (m %s PRIMARY KEY, bias real NOT NULL, factors real[] NOT NULL,
-		ratings integer NOT NULL, rating_sum double precision NOT NULL)', model || '_items', item_type);
+		ratings integer NOT NULL, rating_sum double precision NOT NULL, digest bigint NOT NULL DEFAULT 0)', model || '_items', item_type);
 	EXECUTE format('INSERT INTO %I SELECT %s, %s, (SELECT array_agg(cos(i %% 25 * k)::real ORDER BY k)
 		FROM generate_series(1, %s) k), 1, 3 FROM generate_series(1, 60) i ORDER BY hashint4(i)',
 		model || '_items', item_id,

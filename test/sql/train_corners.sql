@@ -185,7 +185,7 @@ ALTER TABLE m_items ADD norm float8 GENERATED ALWAYS AS (factors <#> factors) ST
 UPDATE m_items SET title = 'kept' WHERE item_id = 4;
 CREATE INDEX ON m_items (title);
 CREATE TABLE m_child () INHERITS (m_users);
-INSERT INTO m_child (user_id, bias, factors, ratings, rating_sum) VALUES (1000, 0, '{}', 0, 0);
+INSERT INTO m_child (user_id, bias, factors, ratings, rating_sum, digest) VALUES (1000, 0, '{}', 0, 0, 0);
 SELECT users FROM mf_train('stars', model => 'm', factors => 4);
 SELECT bool_and(norm = (factors <#> factors)) AS generated, min(title), max(title), count(number) FROM m_items;
 SELECT count(*) FROM m_child;

@@ -33,7 +33,7 @@ sub make_model
 {
 	my ($model, $users, $items, $d, $seen, $factors, $bias) = @_;
 	my $biased = $bias eq '0' ? 'false' : 'true';
-	my $columns = 'bias real NOT NULL, factors real[] NOT NULL, ratings int NOT NULL, rating_sum float8 NOT NULL';
+	my $columns = 'bias real NOT NULL, factors real[] NOT NULL, ratings int NOT NULL, rating_sum float8 NOT NULL, digest bigint NOT NULL DEFAULT 0';
 
 	$node->safe_psql('postgres', qq{
 		CREATE TABLE ${model}_users (user_id int PRIMARY KEY, $columns);
