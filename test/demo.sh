@@ -177,7 +177,7 @@ write_scripts()
 
 inside()
 {
-	local script=debian-tags where='in psql, where "make demo KEEP=1" keeps the server up'
+	local script=debian-tags where='in psql, where "test/demo.sh KEEP=1" keeps the server up'
 
 	case ${KEEP:-} in 0|no|off) KEEP= ;; esac
 	phase "Building factor for $("$PG_CONFIG" --version)" "build factor" build
