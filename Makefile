@@ -55,7 +55,7 @@ endif
 # server has to be started with their library preloaded; test/run.sh does that.
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 ifdef SANITIZE
-PG_CFLAGS += -O1 -g -fno-omit-frame-pointer $(SANITIZERS)
+PG_CFLAGS += -O1 -g -fno-omit-frame-pointer -fno-var-tracking-assignments $(SANITIZERS)
 SHLIB_LINK += $(SANITIZERS)
 endif
 
