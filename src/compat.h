@@ -20,6 +20,10 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #define TUPLESORT_NONE false
 
+/* Parse analysis with parameters of known types. */
+#define pg_analyze_and_rewrite_fixedparams(raw, sql, types, ntypes, environment) \
+	pg_analyze_and_rewrite(raw, sql, unconstify(Oid *, types), ntypes, environment)
+
 /* Temporary files shared by name. */
 #define SharedFileSetFiles(fileset) (fileset)
 #define BufFileCreateFileSet(files, name) BufFileCreateShared(files, name)
@@ -51,6 +55,15 @@
 #define btree_max_item_size(page) BTMaxItemSize(page)
 #else
 #define btree_max_item_size(page) BTMaxItemSize
+#endif
+
+/* The next `count` rows of a query, 0 for all; `once` if it is the only call */
+#if PG_VERSION_NUM < 180000
+#define run_executor(desc, count, once) \
+	ExecutorRun(desc, ForwardScanDirection, count, once)
+#else
+#define run_executor(desc, count, once) \
+	ExecutorRun(desc, ForwardScanDirection, count)
 #endif
 
 /* The number of index searches, shown by EXPLAIN ANALYZE since 18 */

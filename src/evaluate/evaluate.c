@@ -2,7 +2,7 @@
  * evaluate.c: mf_evaluate(), from its arguments to its rows.
  *
  *	 model_open			the model
- *	 ratings_check		the two tables of pairs and their columns
+ *	 ratings_open		the two tables of pairs and their columns
  *	 ratings_read		both, as training reads its ratings
  *	 roster_read		the model's vectors; whose pairs are whose
  *	 ranker_begin		the model and, if asked for, the baselines
@@ -274,8 +274,8 @@ mf_evaluate(PG_FUNCTION_ARGS)
 	model = model_open(extension_schema, PG_ARGISNULL(ARG_MODEL) ? NULL :
 					   text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)));
 	ReadArguments(fcinfo, &model->record, &args);
-	ratings_check(&args.test, key);
-	ratings_check(&args.train, key);
+	ratings_open(&args.test, key);
+	ratings_open(&args.train, key);
 
 	progress_begin("mf_evaluate", quote_identifier(model->name));
 	PG_TRY();
@@ -287,6 +287,9 @@ mf_evaluate(PG_FUNCTION_ARGS)
 		progress_end();
 	}
 	PG_END_TRY();
+	ratings_close(&args.test);
+	ratings_close(&args.train);
+	model_release(model);
 
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);

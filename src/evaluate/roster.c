@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -49,8 +48,6 @@ ReadModel(Model *model, MfSide side, RosterSide *roster, IdDict *dict)
 
 	roster->bias = MemoryContextAllocHuge(context, space * sizeof(float));
 	roster->factors = MemoryContextAllocHuge(context, mul_size(space, d * sizeof(float)));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	scan = side_scan_begin(model, side, SIDE_SCAN_VECTORS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
@@ -63,8 +60,6 @@ ReadModel(Model *model, MfSide side, RosterSide *roster, IdDict *dict)
 			id_dict_take(dict);
 	}
 	side_scan_end(scan);
-	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");
 	id_dict_take(dict);
 }
 

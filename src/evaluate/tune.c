@@ -215,11 +215,13 @@ CheckTables(const Search *search)
 	};
 	ModelKey	key[2];
 
-	ratings_check(&source, key);
+	ratings_open(&source, key);
+	ratings_close(&source);
 	if (!OidIsValid(search->test))
 		return;
 	source.relid = search->test;
-	ratings_check(&source, key);
+	ratings_open(&source, key);
+	ratings_close(&source);
 }
 
 /*

@@ -12,6 +12,9 @@
  *	 the user, the name asked for, factor.model and the search_path;
  *	 no message of invalidation that concerns any relation, schema or role has
  *	   come in since. That is coarse, but such messages are rare in a query.
+ *
+ * Between calls its tables are not held open (held.h): nothing would close them at
+ * the end of a query. A reference that an error has ended is forgotten here.
  */
 #include "postgres.h"
 
@@ -148,7 +151,11 @@ model_cache_open(ModelCache *cache, const char *name)
 	Model	   *model;
 
 	if (StillGood(cache, name))
+	{
+		cache->model->side[MF_USERS].held.rel = NULL;
+		cache->model->side[MF_ITEMS].held.rel = NULL;
 		return cache->model;
+	}
 
 	cache->model = NULL;
 	MemoryContextReset(cache->context);
@@ -167,6 +174,7 @@ model_cache_open(ModelCache *cache, const char *name)
 	cache->snapshot.xip = CopyXids(snapshot->xip, snapshot->xcnt);
 	cache->snapshot.subxip = CopyXids(snapshot->subxip, snapshot->subxcnt);
 	MemoryContextSwitchTo(old);
+	model_release(model);
 
 	cache->model = model;
 	return model;

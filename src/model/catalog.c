@@ -6,7 +6,7 @@
  * caller's to say: serving takes the active one, so that a model's mean and its
  * factors come from one training; training takes the latest.
  *
- * Writing goes through SPI as the caller, so that the trigger mf_guard has the
+ * Writing goes through SQL as the caller, so that the trigger mf_guard has the
  * last word. All names in the SQL are qualified: the caller's search_path may
  * be anyone's.
  */
@@ -18,7 +18,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -33,6 +32,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/query.h"
 
 /* ---- Reading ---- */
 
@@ -144,21 +144,24 @@ catalog_default(Oid extension_schema, const char *schema, Snapshot snapshot)
 
 /* ---- Writing ---- */
 
-/* The table's name for SQL text. */
-static char *
-CatalogTable(Oid extension_schema, const char *table)
-{
-	return quote_qualified_identifier(get_namespace_name(extension_schema), table);
-}
-
+/* Runs a statement that writes a table of the extension, named between two texts. */
 static void
-Execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
-		int expected)
+Execute(Oid extension_schema, const char *table, CmdType command, const char *before,
+		const char *after, int nargs, const Oid *types, const Datum *values, const bool *nulls)
 {
-	int			status = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	Held		held;
+	SqlQuery	query = {
+		.from = &held,
+		.nargs = nargs,
+		.types = types,
+		.values = values,
+		.nulls = nulls,
+	};
 
-	if (status != expected)
-		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
+	held_take(&held, table_open(catalog_relid(extension_schema, table), RowExclusiveLock));
+	query.sql = psprintf("%s%s%s", before, held.sql, after);
+	(void) query_write(&query, command);
+	held_close(&held);
 }
 
 static Datum
@@ -170,7 +173,6 @@ NameDatum(const char *string)
 	return NameGetDatum(name);
 }
 
-/* Within an SPI connection. */
 static void
 DeleteRows(Oid extension_schema, const char *table, const char *schema, const char *model)
 {
@@ -179,20 +181,18 @@ DeleteRows(Oid extension_schema, const char *table, const char *schema, const ch
 
 	values[0] = NameDatum(schema);
 	values[1] = NameDatum(model);
-	Execute(psprintf("DELETE FROM %s WHERE schema OPERATOR(pg_catalog.=) $1 "
-					 "AND model OPERATOR(pg_catalog.=) $2",
-					 CatalogTable(extension_schema, table)),
-			2, types, values, NULL, SPI_OK_DELETE);
+	Execute(extension_schema, table, CMD_DELETE, "DELETE FROM ",
+			" WHERE schema OPERATOR(pg_catalog.=) $1 "
+			"AND model OPERATOR(pg_catalog.=) $2",
+			lengthof(types), types, values, NULL);
 }
 
 void
 catalog_row_delete(Oid extension_schema, const char *schema, const char *model)
 {
-	SPI_connect();
 	/* The history first: the model's row says who may do it. */
 	DeleteRows(extension_schema, "mf_history", schema, model);
 	DeleteRows(extension_schema, "mf_models", schema, model);
-	SPI_finish();
 }
 
 void
@@ -201,15 +201,13 @@ catalog_row_flag(Oid extension_schema, const char *schema, const char *model, bo
 	Oid			types[3] = {NAMEOID, NAMEOID, BOOLOID};
 	Datum		values[3];
 
-	SPI_connect();
 	values[0] = NameDatum(schema);
 	values[1] = NameDatum(model);
 	values[2] = BoolGetDatum(flag);
-	Execute(psprintf("UPDATE %s SET is_default = $3 WHERE schema OPERATOR(pg_catalog.=) $1 "
-					 "AND model OPERATOR(pg_catalog.=) $2",
-					 CatalogTable(extension_schema, "mf_models")),
-			3, types, values, NULL, SPI_OK_UPDATE);
-	SPI_finish();
+	Execute(extension_schema, "mf_models", CMD_UPDATE, "UPDATE ",
+			" SET is_default = $3 WHERE schema OPERATOR(pg_catalog.=) $1 "
+			"AND model OPERATOR(pg_catalog.=) $2",
+			lengthof(types), types, values, NULL);
 }
 
 /* A square matrix as real[], or NULL. */
@@ -253,7 +251,6 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 	Oid			types[Natts_models];
 	Datum		values[Natts_models];
 	bool		isnull[Natts_models] = {false};
-	char		nulls[Natts_models];
 	StringInfoData columns;
 	StringInfoData params;
 	StringInfoData sets;
@@ -325,7 +322,6 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 		const char *column = quote_identifier(NameStr(TupleDescAttr(desc, i)->attname));
 
 		types[i] = TupleDescAttr(desc, i)->atttypid;
-		nulls[i] = isnull[i] ? 'n' : ' ';
 		appendStringInfo(&columns, "%s%s", i > 0 ? ", " : "", column);
 		appendStringInfo(&params, "%s$%d", i > 0 ? ", " : "", i + 1);
 		if (i + 1 > Anum_models_created_at || i + 1 == Anum_models_owner)
@@ -334,56 +330,57 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 	}
 	table_close(rel, NoLock);
 
-	Execute(psprintf("INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (schema, model) DO UPDATE SET %s",
-					 CatalogTable(target->extension_schema, "mf_models"),
+	Execute(target->extension_schema, "mf_models", CMD_INSERT, "INSERT INTO ",
+			psprintf(" (%s) VALUES (%s) ON CONFLICT (schema, model) DO UPDATE SET %s",
 					 columns.data, params.data, sets.data),
-			Natts_models, types, values, nulls, SPI_OK_INSERT);
+			Natts_models, types, values, isnull);
 }
 
 static void
 WriteHistory(const ModelTarget *target, int niterations, const ModelIteration *iterations)
 {
 	Oid			types[7] = {NAMEOID, NAMEOID, INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID};
-	SPIPlanPtr	plan;
-	int			i;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+	Held		held;
+	SqlQuery	query = {
+		.from = &held,
+		.nargs = lengthof(types),
+		.types = types,
+		.values = values,
+		.nulls = nulls,
+	};
 
-	plan = SPI_prepare(psprintf("INSERT INTO %s (schema, model, iteration, error, loss, seconds, held_out_loss) "
-								"VALUES ($1, $2, $3, $4, $5, $6, $7)",
-								CatalogTable(target->extension_schema, "mf_history")),
-					   7, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare the insertion into mf_history");
-	for (i = 0; i < niterations; i++)
+	held_take(&held, table_open(catalog_relid(target->extension_schema, "mf_history"),
+								RowExclusiveLock));
+	query.sql = psprintf("INSERT INTO %s (schema, model, iteration, error, loss, seconds, held_out_loss) "
+						 "VALUES ($1, $2, $3, $4, $5, $6, $7)", held.sql);
+	query_prepare(&query);
+	values[0] = NameDatum(target->schema_name);
+	values[1] = NameDatum(target->name);
+	for (int i = 0; i < niterations; i++)
 	{
-		Datum		values[7];
-		char		nulls[8] = "       ";
-
-		values[0] = NameDatum(target->schema_name);
-		values[1] = NameDatum(target->name);
 		values[2] = Int32GetDatum(iterations[i].iteration);
 		values[3] = Float8GetDatum(iterations[i].error);
 		values[4] = Float8GetDatum(iterations[i].loss);
 		values[5] = Float8GetDatum(iterations[i].seconds);
 		values[6] = Float8GetDatum(iterations[i].held_out_loss);
-		if (isnan(iterations[i].held_out_loss))
-			nulls[6] = 'n';
-		if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not insert into mf_history");
+		nulls[6] = isnan(iterations[i].held_out_loss);
+		(void) query_write(&query, CMD_INSERT);
 	}
+	held_close(&held);
 }
 
 void
 model_write_record(ModelTarget *target, const ModelRecord *record,
 				   int niterations, const ModelIteration *iterations)
 {
-	SPI_connect();
 	DeleteRows(target->extension_schema, "mf_history", target->schema_name, target->name);
 	/* Of an earlier model whose tables were dropped by hand: nothing to keep. */
 	if (!target->exists)
 		DeleteRows(target->extension_schema, "mf_models", target->schema_name, target->name);
 	WriteModelsRow(target, record);
 	WriteHistory(target, niterations, iterations);
-	SPI_finish();
 }
 
 void
@@ -392,25 +389,18 @@ model_update_record(ModelTarget *target, const ModelRecord *record)
 	Oid			types[7] = {NAMEOID, NAMEOID, INT8OID, INT8OID, INT8OID,
 	FLOAT4ARRAYOID, FLOAT4ARRAYOID};
 	Datum		values[7];
-	bool		isnull[2];
-	char		nulls[7] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
+	bool		nulls[7] = {false};
 
-	SPI_connect();
 	values[0] = NameDatum(target->schema_name);
 	values[1] = NameDatum(target->name);
 	values[2] = Int64GetDatum(record->users);
 	values[3] = Int64GetDatum(record->items);
 	values[4] = Int64GetDatum(record->ratings);
 	for (int side = 0; side < 2; side++)
-	{
-		values[5 + side] = MatrixDatum(record->gramian[side], record->factors, &isnull[side]);
-		if (isnull[side])
-			nulls[5 + side] = 'n';
-	}
-	Execute(psprintf("UPDATE %s SET users = $3, items = $4, ratings = $5, "
-					 "gramian_users = $6, gramian_items = $7 "
-					 "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2",
-					 CatalogTable(target->extension_schema, "mf_models")),
-			7, types, values, nulls, SPI_OK_UPDATE);
-	SPI_finish();
+		values[5 + side] = MatrixDatum(record->gramian[side], record->factors, &nulls[5 + side]);
+	Execute(target->extension_schema, "mf_models", CMD_UPDATE, "UPDATE ",
+			" SET users = $3, items = $4, ratings = $5, "
+			"gramian_users = $6, gramian_items = $7 "
+			"WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2",
+			lengthof(types), types, values, nulls);
 }

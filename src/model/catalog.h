@@ -103,9 +103,9 @@ extern void model_tables_find(const char *schema, const char *model,
 extern bool model_tables_owned(const ModelTables *tables, Oid role);
 
 /*
- * Finds a side's columns and primary key in its open table. Returns false,
- * and says what is amiss, if it is not as training made it. Strings are
- * allocated in the current memory context.
+ * Finds a side's columns and primary key in its open table, which it takes over.
+ * Returns false, and says what is amiss, if it is not as training made it.
+ * Strings are allocated in the current memory context.
  */
 extern bool model_side_inspect(Relation rel, ModelSide *side, const char **problem);
 
@@ -117,6 +117,9 @@ extern char *model_collate_clause(Oid collation);
  * they were not locked while training went on.
  */
 extern void model_target_recheck(ModelTarget *target);
+
+/* Opens a table of a model that is being made, and keeps it open. */
+extern void model_target_hold(ModelTarget *target, MfSide side);
 
 /* ---- What is in mf_models (record.c) ---- */
 

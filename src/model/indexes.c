@@ -16,7 +16,6 @@
 #include "access/table.h"
 #include "catalog/index.h"
 #include "commands/defrem.h"
-#include "executor/spi.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -25,6 +24,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/query.h"
 
 static bool
 IsColumn(const Node *node, AttrNumber attno)
@@ -77,20 +77,19 @@ HasIndex(Oid relid, Oid method, bool with_bias)
 	return found;
 }
 
+/*
+ * CREATE INDEX refuses a table that the session has open elsewhere, so it is let
+ * go for the time; no code of the caller's runs before its lock is taken.
+ */
 static void
-CreateIndex(const ModelTarget *target, const char *columns)
+CreateIndex(ModelTarget *target, const char *columns)
 {
-	char	   *sql = psprintf("CREATE INDEX ON %s USING topk (%s)",
-							   quote_qualified_identifier(target->schema_name,
-														  model_table_name(target->name, MF_ITEMS)),
-							   columns);
-	int			status;
+	Held	   *items = &target->held[MF_ITEMS];
 
-	SPI_connect();
-	status = SPI_execute(sql, false, 0);
-	if (status != SPI_OK_UTILITY)
-		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
-	SPI_finish();
+	held_check(items);
+	held_close(items);
+	query_utility(psprintf("CREATE INDEX ON %s USING topk (%s)", items->sql, columns));
+	held_reopen(items);
 }
 
 void

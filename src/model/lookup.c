@@ -210,7 +210,6 @@ OpenSide(const CatalogRow *row, MfSide which, ModelSide *side)
 				 errhint("Put the table right, or train the model again under another name.")));
 	PrepareIndex(side);
 	model_check_parallel(side);
-	relation_close(rel, NoLock);
 }
 
 Model *
@@ -233,4 +232,18 @@ model_open(Oid extension_schema, const char *name)
 	OpenSide(&row, MF_USERS, &model->side[MF_USERS]);
 	OpenSide(&row, MF_ITEMS, &model->side[MF_ITEMS]);
 	return model;
+}
+
+void
+model_hold(Model *model)
+{
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		held_reopen(&model->side[side].held);
+}
+
+void
+model_release(Model *model)
+{
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		held_close(&model->side[side].held);
 }

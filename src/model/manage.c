@@ -5,7 +5,6 @@
 
 #include "access/relation.h"
 #include "catalog/namespace.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -17,6 +16,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/query.h"
 
 PG_FUNCTION_INFO_V1(mf_drop);
 PG_FUNCTION_INFO_V1(mf_set_default);
@@ -52,7 +52,7 @@ TablesToDrop(const ModelTables *tables)
 			ereport(NOTICE,
 					(errmsg("table %s is left alone", side.table),
 					 errdetail("It is not as training made it. %s", problem)));
-		relation_close(rel, AccessShareLock);
+		relation_close(rel, NoLock);	/* locked: its name stays its own */
 	}
 	return list.len > 0 ? list.data : NULL;
 }
@@ -67,11 +67,9 @@ DropTables(const CatalogRow *row, const char *tables)
 {
 	MemoryContext context = CurrentMemoryContext;
 
-	SPI_connect();
 	PG_TRY();
 	{
-		if (SPI_execute(psprintf("DROP TABLE %s", tables), false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not drop %s", tables);
+		query_utility(psprintf("DROP TABLE %s", tables));
 	}
 	PG_CATCH();
 	{
@@ -90,7 +88,6 @@ DropTables(const CatalogRow *row, const char *tables)
 		ReThrowError(error);
 	}
 	PG_END_TRY();
-	SPI_finish();
 }
 
 Datum

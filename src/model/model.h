@@ -19,6 +19,7 @@
 
 #include "factor.h"
 #include "model/filter.h"
+#include "model/held.h"
 
 #define MODEL_NAME_MAX 57		/* bytes; leaves room for "_users" */
 
@@ -101,6 +102,8 @@ typedef struct ModelTarget
 	Oid			caller;			/* who trains */
 	Oid			owner;			/* of both tables, where they exist */
 	bool		rechecked;		/* looked at again before the first write */
+	Held		held[2];		/* from then on until model_target_close() */
+	const struct Model *model;	/* what was read of it, or NULL */
 } ModelTarget;
 
 /*
@@ -163,6 +166,9 @@ typedef void (*ModelRowGetter) (void *arg, uint32 k, ModelRow *row);
 extern void model_write_side(ModelTarget *target, MfSide side, int factors,
 							 uint32 n, ModelRowGetter get, void *arg);
 
+/* Lets the tables go: at the end of a call that wrote. */
+extern void model_target_close(ModelTarget *target);
+
 /* Inserts or updates n rows of a model that is there, and leaves the others. */
 extern void model_write_rows(ModelTarget *target, MfSide side, int factors,
 							 uint32 n, ModelRowGetter get, void *arg);
@@ -189,6 +195,7 @@ typedef struct ModelSide
 {
 	Oid			relid;
 	char	   *table;			/* its quoted, qualified name */
+	Held		held;			/* open from model_hold() to model_release() */
 	ModelKey	key;
 	AttrNumber	key_attno;
 	AttrNumber	bias_attno;
@@ -223,7 +230,7 @@ typedef struct Model
  * has one). Checks that catalogue row and tables have one owner. Everything is
  * allocated in the current memory context. Errors, with hints, where there is
  * none. It reads the active snapshot, so that the record and the rows of the
- * tables are of one training.
+ * tables are of one training. Both tables are held open.
  */
 extern Model *model_open(Oid extension_schema, const char *name);
 
@@ -231,8 +238,16 @@ extern Model *model_open(Oid extension_schema, const char *name);
 extern void model_require_owner(const Model *model);
 
 /*
- * A model kept open between calls (cache.c), for as long as what model_open()
- * would find cannot have changed. Lives in `parent`.
+ * While the caller's code may run, both tables are held open (held.h); a call
+ * that returns releases them. What is noted of a model that is not held is true
+ * only until other code runs.
+ */
+extern void model_hold(Model *model);
+extern void model_release(Model *model);
+
+/*
+ * A model kept between calls (cache.c), for as long as what model_open() would
+ * find cannot have changed. It is not held. Lives in `parent`.
  */
 typedef struct ModelCache ModelCache;
 

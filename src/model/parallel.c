@@ -19,16 +19,15 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "utils/lsyscache.h"
-#include "utils/plancache.h"
 #include "utils/rls.h"
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/query.h"
 
 static bool
 IsUnsafeFunction(Oid function, void *context)
@@ -71,34 +70,30 @@ FindHazard(Node *node, void *context)
 }
 
 static bool
-HasHazard(SPIPlanPtr plan)
+HasHazard(List *queries)
 {
-	ListCell   *source;
 	ListCell   *query;
 
-	foreach(source, SPI_plan_get_plan_sources(plan))
-		foreach(query, ((CachedPlanSource *) lfirst(source))->query_list)
-			if (FindHazard(lfirst(query), NULL))
-				return true;
+	foreach(query, queries)
+		if (FindHazard(lfirst(query), NULL))
+			return true;
 	return false;
 }
 
 void
 model_check_parallel(const ModelSide *side)
 {
-	SPIPlanPtr	plan;
+	SqlQuery	query = {.from = &side->held};
 
 	if (!IsInParallelMode() ||
 		check_enable_rls(side->relid, InvalidOid, true) != RLS_ENABLED)
 		return;
 
-	SPI_connect();
-	plan = SPI_prepare(psprintf("SELECT FROM ONLY %s", side->table), 0, NULL);
-	if (plan == NULL || HasHazard(plan))
+	query.sql = psprintf("SELECT FROM ONLY %s", side->table);
+	if (HasHazard(query_analyse(&query)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot read table %s in a parallel query", side->table),
 				 errdetail("Its row security policies do what is not parallel safe."),
 				 errhint("Set max_parallel_workers_per_gather = 0.")));
-	SPI_finish();
 }

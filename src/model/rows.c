@@ -15,7 +15,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -29,7 +28,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
-#include "model/plans.h"
+#include "model/query.h"
 #include "model/recent.h"
 #include "model/tids.h"
 #include "rank/vector.h"
@@ -93,8 +92,11 @@ CopyEntity(const Model *model, const ModelSide *side, Datum bias, Datum factors,
 	entity->factors = copy;
 }
 
-/* The slot is kept with the model; its descriptor is a copy, so that no error
- * leaves a reference behind. */
+/*
+ * The slot is kept with the model; its descriptor is a copy, so that no error
+ * leaves a reference behind. It has the values of columns that were added with a
+ * default, which rows of before do not have.
+ */
 static TupleTableSlot *
 Slot(ModelSide *side, Relation rel)
 {
@@ -102,7 +104,7 @@ Slot(ModelSide *side, Relation rel)
 	{
 		MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(side->table));
 
-		side->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+		side->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)),
 											  table_slot_callbacks(rel));
 		MemoryContextSwitchTo(old);
 	}
@@ -241,39 +243,51 @@ FetchByTid(const Model *model, ModelSide *side, const IdBytes *id, ModelEntity *
 
 /* ---- By SQL ---- */
 
+typedef struct SqlFetch
+{
+	const Model *model;
+	const ModelSide *side;
+	MemoryContext context;
+	ModelEntity *entity;
+	bool		found;
+} SqlFetch;
+
+static bool
+TakeRow(TupleTableSlot *slot, void *arg)
+{
+	SqlFetch   *fetch = arg;
+	MemoryContext old;
+
+	if (slot->tts_isnull[0] || slot->tts_isnull[1])
+		NullInRow(fetch->side);
+	old = MemoryContextSwitchTo(fetch->context);
+	CopyEntity(fetch->model, fetch->side, slot->tts_values[0], slot->tts_values[1], fetch->entity);
+	MemoryContextSwitchTo(old);
+	fetch->found = true;
+	return false;
+}
+
 static bool
 FetchBySql(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	SPIPlanPtr	plan;
-	bool		found;
+	static const Oid columns[] = {FLOAT4OID, FLOAT4ARRAYOID};
+	SqlFetch	fetch = {model, side, CurrentMemoryContext, entity, false};
+	SqlQuery	query = {
+		.sql = psprintf("SELECT bias, factors FROM ONLY %s WHERE %s %s $1", side->table,
+						quote_identifier(side->key.column),
+						model_equality_operator(side->key.type)),
+		.from = &side->held,
+		.nargs = 1,
+		.types = &side->key.type,
+		.values = &id,
+		.ncolumns = lengthof(columns),
+		.columns = columns,
+		.read_only = true,
+		.keep = true,
+	};
 
-	SPI_connect();
-	plan = plan_get(psprintf("SELECT bias, factors FROM ONLY %s WHERE %s %s $1", side->table,
-							 quote_identifier(side->key.column),
-							 model_equality_operator(side->key.type)),
-					1, &side->key.type);
-	if (SPI_execute_plan(plan, &id, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read table %s", side->table);
-	found = SPI_processed > 0;
-	if (found)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		null_bias;
-		bool		null_factors;
-		Datum		bias = SPI_getbinval(tuple, desc, 1, &null_bias);
-		Datum		factors = SPI_getbinval(tuple, desc, 2, &null_factors);
-		MemoryContext spi;
-
-		if (null_bias || null_factors)
-			NullInRow(side);
-		spi = MemoryContextSwitchTo(caller);
-		CopyEntity(model, side, bias, factors, entity);
-		MemoryContextSwitchTo(spi);
-	}
-	SPI_finish();
-	return found;
+	query_receive(&query, TakeRow, &fetch);
+	return fetch.found;
 }
 
 bool

@@ -1,8 +1,9 @@
 /*
  * scan.c: all rows of a side, one after the other in the order of their ids.
  *
- * By a cursor, so that the executor sees to privileges and row security, memory
- * stays bounded, and the reader may do other work between two rows.
+ * By a query that is read piece by piece, so that the executor sees to privileges
+ * and row security, memory stays bounded, and the reader may do other work between
+ * two rows.
  *
  * The order is that of the key column's own collation, and is checked: an index
  * that was built under another version of the collation returns rows in another
@@ -13,7 +14,6 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -22,14 +22,13 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "model/query.h"
 #include "model/scan.h"
 #include "numerics/distance.h"
 
-#define ROWS_PER_FETCH 1000
-
 enum
 {
-	COLUMN_KEY = 1, COLUMN_BIAS, COLUMN_FACTORS, COLUMN_RATINGS, COLUMN_DIGEST
+	COLUMN_KEY, COLUMN_BIAS, COLUMN_FACTORS, COLUMN_RATINGS, COLUMN_DIGEST
 };
 
 struct SideScan
@@ -37,15 +36,13 @@ struct SideScan
 	const Model *model;
 	const ModelSide *side;
 	SideScanKind kind;
-	Portal		portal;
-	SPITupleTable *batch;
+	QueryScan  *rows;
+	TupleTableSlot *slot;		/* the row */
 	MemoryContext row_context;	/* of one row's detoasted factors */
-	MemoryContext id_context;	/* of the last id of a batch */
+	MemoryContext id_context;	/* of the last row's id */
 	TypeCacheEntry *type;
 	bool		started;		/* `last` is the id of the row before */
 	Datum		last;
-	uint64		next;			/* row of the batch */
-	uint64		n;
 };
 
 static const char *const columns[] = {
@@ -55,6 +52,13 @@ static const char *const columns[] = {
 	[SIDE_SCAN_LATEST] = ", bias, factors, ratings, digest"
 };
 
+static const int ncolumns[] = {
+	[SIDE_SCAN_IDS] = 1,
+	[SIDE_SCAN_VECTORS] = 3,
+	[SIDE_SCAN_COUNTS] = 5,
+	[SIDE_SCAN_LATEST] = 5
+};
+
 SideScan *
 side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_ids, Datum ids)
 {
@@ -62,6 +66,17 @@ side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_i
 	const ModelSide *side = &model->side[which];
 	const char *key = quote_identifier(side->key.column);
 	Oid			type = get_array_type(side->key.type);
+	const Oid	types[] = {side->key.type, FLOAT4OID, FLOAT4ARRAYOID, INT4OID, INT8OID};
+	SqlQuery	query = {
+		.from = &side->held,
+		.nargs = with_ids ? 1 : 0,
+		.types = &type,
+		.values = &ids,
+		.ncolumns = ncolumns[kind],
+		.columns = types,
+		.collation = side->key.collation,
+		.read_only = kind != SIDE_SCAN_LATEST,
+	};
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -70,39 +85,36 @@ side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_i
 		appendStringInfo(&sql, " WHERE %s %s ANY ($1)", key,
 						 model_equality_operator(side->key.type));
 	appendStringInfo(&sql, " ORDER BY %s", key);
+	query.sql = sql.data;
 
 	scan->model = model;
 	scan->side = side;
 	scan->kind = kind;
-	scan->portal = SPI_cursor_open_with_args(NULL, sql.data, with_ids ? 1 : 0, &type, &ids, NULL,
-											 kind != SIDE_SCAN_LATEST, CURSOR_OPT_NO_SCROLL);
+	scan->rows = query_scan_begin(&query);
 	scan->row_context = AllocSetContextCreate(CurrentMemoryContext, "factor side row",
 											  ALLOCSET_DEFAULT_SIZES);
 	scan->id_context = AllocSetContextCreate(CurrentMemoryContext, "factor side id",
 											 ALLOCSET_SMALL_SIZES);
 	scan->type = lookup_type_cache(side->key.type, TYPECACHE_CMP_PROC_FINFO);
-	pfree(sql.data);
 	return scan;
 }
 
 static Datum
 Column(const SideScan *scan, int column)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(scan->batch->vals[scan->next], scan->batch->tupdesc,
-									  column, &isnull);
-
-	if (isnull)
+	if (scan->slot->tts_isnull[column])
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a row of table %s has a null bias or null factors", scan->side->table)));
-	return value;
+	return scan->slot->tts_values[column];
 }
 
 /* In the context of the row. */
 static void
 CheckOrder(SideScan *scan, Datum id)
 {
+	MemoryContext old;
+
 	if (scan->started &&
 		DatumGetInt32(FunctionCall2Coll(&scan->type->cmp_proc_finfo,
 										scan->side->key.collation, scan->last, id)) >= 0)
@@ -112,24 +124,11 @@ CheckOrder(SideScan *scan, Datum id)
 						scan->side->table, scan->side->key.column),
 				 errhint("Rebuild its primary key: REINDEX TABLE %s; and after a change of the collation's version ALTER COLLATION ... REFRESH VERSION.",
 						 scan->side->table)));
-	scan->last = id;
+	MemoryContextReset(scan->id_context);
+	old = MemoryContextSwitchTo(scan->id_context);
+	scan->last = datumCopy(id, scan->side->key_byval, scan->side->key_length);
+	MemoryContextSwitchTo(old);
 	scan->started = true;
-}
-
-/* Lets go of a batch, but for the id that the next row is compared with. */
-static void
-FreeBatch(SideScan *scan)
-{
-	if (scan->started)
-	{
-		MemoryContext old;
-
-		MemoryContextReset(scan->id_context);
-		old = MemoryContextSwitchTo(scan->id_context);
-		scan->last = datumCopy(scan->last, scan->side->key_byval, scan->side->key_length);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_freetuptable(scan->batch);
 }
 
 bool
@@ -137,17 +136,9 @@ side_scan_next(SideScan *scan, SideRow *row)
 {
 	MemoryContext old;
 
-	if (scan->next == scan->n)
-	{
-		CHECK_FOR_INTERRUPTS();
-		FreeBatch(scan);
-		SPI_cursor_fetch(scan->portal, true, ROWS_PER_FETCH);
-		scan->batch = SPI_tuptable;
-		scan->n = SPI_processed;
-		scan->next = 0;
-		if (scan->n == 0)
-			return false;
-	}
+	scan->slot = query_scan_next(scan->rows);
+	if (scan->slot == NULL)
+		return false;
 
 	MemoryContextReset(scan->row_context);
 	old = MemoryContextSwitchTo(scan->row_context);
@@ -164,7 +155,6 @@ side_scan_next(SideScan *scan, SideRow *row)
 		row->digest = (uint64) DatumGetInt64(Column(scan, COLUMN_DIGEST));
 	}
 	MemoryContextSwitchTo(old);
-	scan->next++;
 	return true;
 }
 
@@ -182,8 +172,7 @@ side_scan_check_finite(const SideScan *scan, const SideRow *row)
 void
 side_scan_end(SideScan *scan)
 {
-	SPI_freetuptable(scan->batch);
-	SPI_cursor_close(scan->portal);
+	query_scan_end(scan->rows);
 	MemoryContextDelete(scan->row_context);
 	MemoryContextDelete(scan->id_context);
 	pfree(scan);

@@ -28,7 +28,7 @@ typedef enum SideScanKind
 
 /*
  * Starts to read, as the caller. With `ids`, an array of the key's type, only
- * those rows. Within an SPI connection that stays open until side_scan_end().
+ * those rows. The model is held.
  */
 extern SideScan *side_scan_begin(const Model *model, MfSide side, SideScanKind kind,
 								 bool with_ids, Datum ids);

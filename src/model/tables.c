@@ -120,18 +120,17 @@ PrimaryKeyColumn(Relation rel, Oid *index)
 bool
 model_side_inspect(Relation rel, ModelSide *side, const char **problem)
 {
-	const char *table = RelationGetRelationName(rel);
 	Form_pg_attribute att;
 	int			i;
 
 	memset(side, 0, sizeof(*side));
-	side->relid = RelationGetRelid(rel);
-	side->table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-											 table);
+	held_take(&side->held, rel);
+	side->relid = side->held.relid;
+	side->table = unconstify(char *, side->held.sql);
 
 	for (i = 0; i < lengthof(SideColumns); i++)
 	{
-		AttrNumber	attno = get_attnum(side->relid, SideColumns[i].name);
+		AttrNumber	attno = held_column(&side->held, SideColumns[i].name);
 
 		if (attno == InvalidAttrNumber)
 		{
@@ -160,6 +159,7 @@ model_side_inspect(Relation rel, ModelSide *side, const char **problem)
 	}
 	att = TupleDescAttr(RelationGetDescr(rel), side->key_attno - 1);
 	side->key.column = pstrdup(NameStr(att->attname));
+	(void) held_column(&side->held, side->key.column);
 	side->key.type = att->atttypid;
 	side->key.typmod = att->atttypmod;
 	side->key.collation = att->attcollation;
@@ -345,10 +345,10 @@ CheckSameKey(ModelTarget *target, MfSide which, const ModelSide *side)
 /*
  * Looks at the tables of a model that is to be replaced, under a lock that
  * keeps their definition. Without the row in mf_models they are no model's,
- * whatever they look like.
+ * whatever they look like. With `keep` they stay open, and locked.
  */
 static void
-CheckTables(ModelTarget *target, bool known, LOCKMODE lockmode, bool keep_locks)
+CheckTables(ModelTarget *target, bool known, LOCKMODE lockmode, bool keep)
 {
 	Oid			owner[2];
 	MfSide		which;
@@ -387,7 +387,10 @@ CheckTables(ModelTarget *target, bool known, LOCKMODE lockmode, bool keep_locks)
 																 target->name)))));
 		CheckSameKey(target, which, &side);
 		owner[which] = rel->rd_rel->relowner;
-		relation_close(rel, keep_locks ? NoLock : lockmode);
+		if (keep)
+			target->held[which] = side.held;
+		else
+			relation_close(rel, lockmode);
 	}
 
 	if (owner[MF_USERS] != owner[MF_ITEMS])
@@ -466,7 +469,7 @@ SourceOf(const CatalogRow *row)
  * would make readers wait behind it), so this is done again before writing.
  */
 static void
-CheckTarget(ModelTarget *target, LOCKMODE lockmode, bool keep_locks)
+CheckTarget(ModelTarget *target, LOCKMODE lockmode, bool keep)
 {
 	CatalogRow	row;
 	bool		known;
@@ -477,7 +480,7 @@ CheckTarget(ModelTarget *target, LOCKMODE lockmode, bool keep_locks)
 	FindTables(target, known);
 	CheckSchemaRight(target->schema, ACL_USAGE);
 	if (target->exists)
-		CheckTables(target, known, lockmode, keep_locks);
+		CheckTables(target, known, lockmode, keep);
 	else
 		CheckSchemaRight(target->schema, ACL_CREATE);
 }
@@ -520,5 +523,37 @@ model_target_recheck(ModelTarget *target)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("the tables of model \"%s\" were created or dropped while it was trained",
 						model_name_quote(target->schema_name, target->name))));
+	for (MfSide side = MF_USERS; side <= MF_ITEMS && target->model != NULL; side++)
+		if (target->relid[side] != target->model->side[side].relid)
+			held_changed(&target->model->side[side].held);
 	target->rechecked = true;
+}
+
+void
+model_target_hold(ModelTarget *target, MfSide which)
+{
+	char	   *table = model_table_name(target->name, which);
+	Oid			relid = get_relname_relid(table, target->schema);
+	ModelSide	side;
+	const char *problem;
+
+	/* Event triggers may have done something to it. */
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION ||
+		!object_ownercheck(RelationRelationId, relid, GetUserId()) ||
+		!model_side_inspect(relation_open(relid, RowExclusiveLock), &side, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s is not as it was created",
+						quote_qualified_identifier(target->schema_name, table)),
+				 errhint("Look for an event trigger.")));
+	CheckSameKey(target, which, &side);
+	target->relid[which] = relid;
+	target->held[which] = side.held;
+}
+
+void
+model_target_close(ModelTarget *target)
+{
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		held_close(&target->held[side]);
 }

@@ -1,7 +1,7 @@
 /*
  * write.c: training writes a side's table.
  *
- * The rows stream into a tuplestore, which SPI offers to SQL under a name of
+ * The rows stream into a tuplestore, which SQL is offered under a name of
  * its own (an ephemeral relation, as a trigger's transition table is). From
  * there one INSERT ... ON CONFLICT DO UPDATE brings every id's row up to date
  * and one DELETE takes the ids that are gone. So columns that a user added,
@@ -16,45 +16,38 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/query.h"
 
 #define NEW_ROWS "mf_new_rows"
 #define SIDE_NATTS 6
 
+/* Creates the side's table, and holds it. */
 static void
-Execute(const char *sql, int expected)
-{
-	int			status = SPI_execute(sql, false, 0);
-
-	if (status != expected)
-		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
-}
-
-static void
-CreateTable(ModelTarget *target, MfSide side, const char *table)
+CreateTable(ModelTarget *target, MfSide side)
 {
 	const ModelKey *key = &target->key[side];
+	char	   *table = model_table_name(target->name, side);
 
-	Execute(psprintf("CREATE TABLE %s (%s %s%s PRIMARY KEY, "
-					 "bias pg_catalog.float4 NOT NULL, factors pg_catalog.float4[] NOT NULL, "
-					 "ratings pg_catalog.int4 NOT NULL, rating_sum pg_catalog.float8 NOT NULL, "
-					 "digest pg_catalog.int8 NOT NULL)",
-					 table, quote_identifier(key->column),
-					 format_type_extended(key->type, key->typmod,
-										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
-					 model_collate_clause(key->collation)),
-			SPI_OK_UTILITY);
-	target->relid[side] = get_relname_relid(model_table_name(target->name, side),
-											target->schema);
+	query_utility(psprintf("CREATE TABLE %s (%s %s%s PRIMARY KEY, "
+						   "bias pg_catalog.float4 NOT NULL, factors pg_catalog.float4[] NOT NULL, "
+						   "ratings pg_catalog.int4 NOT NULL, rating_sum pg_catalog.float8 NOT NULL, "
+						   "digest pg_catalog.int8 NOT NULL)",
+						   quote_qualified_identifier(target->schema_name, table),
+						   quote_identifier(key->column),
+						   format_type_extended(key->type, key->typmod,
+												FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
+						   model_collate_clause(key->collation)));
+	model_target_hold(target, side);
 }
 
 static TupleDesc
@@ -114,10 +107,11 @@ FillTuplestore(TupleDesc desc, int factors, uint32 n, ModelRowGetter get, void *
 	return store;
 }
 
-/* Offers the tuplestore to SQL as NEW_ROWS, within an SPI connection. */
-static void
-RegisterRows(Tuplestorestate *store, TupleDesc desc, uint32 n)
+/* The tuplestore as SQL sees it, by the name NEW_ROWS. */
+static QueryEnvironment *
+OfferRows(Tuplestorestate *store, TupleDesc desc, uint32 n)
 {
+	QueryEnvironment *environment = create_queryEnv();
 	EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
 
 	enr->md.name = NEW_ROWS;
@@ -126,8 +120,8 @@ RegisterRows(Tuplestorestate *store, TupleDesc desc, uint32 n)
 	enr->md.enrtype = ENR_NAMED_TUPLESTORE;
 	enr->md.enrtuples = n;
 	enr->reldata = store;
-	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the rows of a model");
+	register_ENR(environment, enr);
+	return environment;
 }
 
 /*
@@ -136,18 +130,17 @@ RegisterRows(Tuplestorestate *store, TupleDesc desc, uint32 n)
  * the new one.
  */
 static void
-InsertRows(const ModelTarget *target, const char *table, const char *sql, uint32 n)
+InsertRows(const ModelTarget *target, const SqlQuery *query, uint32 n)
 {
-	int			status = SPI_execute(sql, false, 0);
+	uint64		written = query_write(query, CMD_INSERT);
 
-	if (status != SPI_OK_INSERT || SPI_processed != n)
+	if (written != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("could not write all rows of model \"%s\"",
 						model_name_quote(target->schema_name, target->name)),
 				 errdetail("Of %u rows, %llu were written to table %s.", n,
-						   (unsigned long long) (status == SPI_OK_INSERT ? SPI_processed : 0),
-						   table),
+						   (unsigned long long) written, query->from->sql),
 				 errhint("Look for a trigger or a rule on the table that keeps rows out.")));
 }
 
@@ -156,45 +149,50 @@ static void
 WriteRows(ModelTarget *target, MfSide side, int factors, uint32 n,
 		  ModelRowGetter get, void *arg, bool all)
 {
-	char	   *table;
 	const char *key = quote_identifier(target->key[side].column);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "factor model rows",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext outer;
+	SqlQuery	query = {.from = &target->held[side]};
 	TupleDesc	desc;
 	Tuplestorestate *store;
 	StringInfoData insert;
 
 	model_target_recheck(target);
-	table = quote_qualified_identifier(target->schema_name,
-									   model_table_name(target->name, side));
-
-	SPI_connect();
 	if (!target->exists)
-		CreateTable(target, side, table);
+		CreateTable(target, side);
 
+	outer = MemoryContextSwitchTo(context);
 	desc = SideTupleDesc(&target->key[side]);
 	store = FillTuplestore(desc, factors, n, get, arg);
-	RegisterRows(store, desc, n);
+	query.environment = OfferRows(store, desc, n);
 
 	initStringInfo(&insert);
 	appendStringInfo(&insert,
 					 "INSERT INTO %s (%s, bias, factors, ratings, rating_sum, digest) "
 					 "SELECT %s, bias, factors, ratings, rating_sum, digest FROM " NEW_ROWS,
-					 table, key, key);
+					 query.from->sql, key, key);
 	if (target->exists)
 		appendStringInfo(&insert,
 						 " ON CONFLICT (%s) DO UPDATE SET bias = excluded.bias, "
 						 "factors = excluded.factors, ratings = excluded.ratings, "
 						 "rating_sum = excluded.rating_sum, digest = excluded.digest", key);
-	InsertRows(target, table, insert.data, n);
+	query.sql = insert.data;
+	InsertRows(target, &query, n);
 
 	/* Tables that a user let inherit from this one are none of ours. */
 	if (target->exists && all)
-		Execute(psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS "
-						 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
-						 table, key, model_equality_operator(target->key[side].type), key),
-				SPI_OK_DELETE);
+	{
+		query.sql = psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS "
+							 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
+							 query.from->sql, key,
+							 model_equality_operator(target->key[side].type), key);
+		(void) query_write(&query, CMD_DELETE);
+	}
 
 	tuplestore_end(store);
-	SPI_finish();
+	MemoryContextSwitchTo(outer);
+	MemoryContextDelete(context);
 }
 
 void
@@ -220,19 +218,17 @@ model_delete_rows(ModelTarget *target, MfSide side, uint32 n, Datum *ids)
 	bool		typbyval;
 	char		typalign;
 	Datum		array;
-	int			status;
+	SqlQuery	query = {
+		.from = &target->held[side],
+		.nargs = 1,
+		.types = &type,
+		.values = &array,
+	};
 
 	model_target_recheck(target);
 	get_typlenbyvalalign(key->type, &typlen, &typbyval, &typalign);
 	array = PointerGetDatum(construct_array(ids, n, key->type, typlen, typbyval, typalign));
-	SPI_connect();
-	status = SPI_execute_with_args(psprintf("DELETE FROM ONLY %s WHERE %s %s ANY ($1)",
-											quote_qualified_identifier(target->schema_name,
-																	   model_table_name(target->name, side)),
-											quote_identifier(key->column),
-											model_equality_operator(key->type)),
-								   1, &type, &array, NULL, false, 0);
-	if (status != SPI_OK_DELETE)
-		elog(ERROR, "could not delete rows of a model: %s", SPI_result_code_string(status));
-	SPI_finish();
+	query.sql = psprintf("DELETE FROM ONLY %s WHERE %s %s ANY ($1)", query.from->sql,
+						 quote_identifier(key->column), model_equality_operator(key->type));
+	(void) query_write(&query, CMD_DELETE);
 }

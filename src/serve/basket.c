@@ -73,11 +73,23 @@ basket_init(Basket *basket, Model *model)
 	CheckModel(model);
 	memset(basket, 0, sizeof(*basket));
 	basket->model = model;
+	basket->items_table = model->side[MF_ITEMS].relid;
 	basket->type = rank_id_type(&model->side[MF_ITEMS].key);
 	basket->collation = model->side[MF_ITEMS].key.collation;
 	basket->context = CurrentMemoryContext;
 	basket->capacity = FIRST_CAPACITY;
 	basket->items = palloc(basket->capacity * sizeof(BasketItem));
+}
+
+void
+basket_of_model(Basket *basket, Model *model)
+{
+	const ModelSide *items = &model->side[MF_ITEMS];
+
+	if (items->relid != basket->items_table || items->key.type != basket->type->type_id ||
+		items->key.collation != basket->collation)
+		held_changed(&items->held);
+	basket->model = model;
 }
 
 /* As training refuses it. */

@@ -20,7 +20,8 @@ typedef struct BasketItem
 
 typedef struct Basket
 {
-	Model	   *model;			/* the caller's; may change between calls */
+	Model	   *model;			/* the caller's; see basket_of_model() */
+	Oid			items_table;
 	TypeCacheEntry *type;
 	Oid			collation;
 	MemoryContext context;		/* holds the items */
@@ -35,6 +36,12 @@ extern bool basket_can_fold_in(const Model *model);
 
 /* Begins an empty basket in the current memory context. */
 extern void basket_init(Basket *basket, Model *model);
+
+/*
+ * In a later call: the model as that call has it open. An error where its items
+ * are another table than those that the basket was begun for, or have other ids.
+ */
+extern void basket_of_model(Basket *basket, Model *model);
 
 /*
  * Adds a value of an item, of the model's item key type; the same item may come

@@ -27,7 +27,10 @@ serve_call(FunctionCallInfo fcinfo)
 	int			i;
 
 	if (call != NULL)
+	{
+		call->model = NULL;		/* whatever an error left behind */
 		return call;
+	}
 
 	call = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(ServeCall));
 	call->context = flinfo->fn_mcxt;
@@ -48,14 +51,58 @@ serve_call(FunctionCallInfo fcinfo)
 	return call;
 }
 
+static char *
+ModelName(FunctionCallInfo fcinfo, int arg)
+{
+	return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
 Model *
 serve_model(ServeCall *call, FunctionCallInfo fcinfo, int arg)
 {
-	char	   *name = NULL;
+	return serve_model_named(call, ModelName(fcinfo, arg));
+}
 
-	if (!PG_ARGISNULL(arg))
-		name = text_to_cstring(PG_GETARG_TEXT_PP(arg));
-	return model_cache_open(call->models, name);
+/*
+ * Could converting an id and fetching a row run code of the caller's: policies, a
+ * type's input function? What is not known yet could.
+ */
+static bool
+MayRunCode(const ServeCall *call, const ModelSide *side, int arg)
+{
+	return !side->access_checked || side->row_security ||
+		(call->id[arg].kind != ID_SAME && call->id[arg].kind != ID_INTEGER);
+}
+
+Model *
+serve_model_briefly(ServeCall *call, FunctionCallInfo fcinfo, int arg)
+{
+	Model	   *model = model_cache_open(call->models, ModelName(fcinfo, arg));
+
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		if (MayRunCode(call, &model->side[side], side))
+		{
+			model_hold(model);
+			call->model = model;
+			break;
+		}
+	return model;
+}
+
+Model *
+serve_model_named(ServeCall *call, const char *name)
+{
+	call->model = model_cache_open(call->models, name);
+	model_hold(call->model);
+	return call->model;
+}
+
+void
+serve_end(ServeCall *call)
+{
+	if (call->model != NULL)
+		model_release(call->model);
+	call->model = NULL;
 }
 
 bool

@@ -17,6 +17,7 @@ typedef struct ServeCall
 	MemoryContext context;
 	Oid			type[2];		/* of the id arguments, by position */
 	ModelCache *models;
+	Model	   *model;			/* that this call holds (held.h) */
 	IdConversion id[2];			/* of the id arguments, by position */
 	IdConversion result;		/* of an id that is returned */
 	IdConversion list[2];		/* of the elements of arrays of items: those
@@ -26,8 +27,20 @@ typedef struct ServeCall
 
 extern ServeCall *serve_call(FunctionCallInfo fcinfo);
 
-/* The model that argument `arg` names; NULL there means the default. */
+/*
+ * The model that argument `arg` names; NULL there means the default. It is held
+ * until serve_end(), which a call that returns must reach.
+ */
 extern Model *serve_model(ServeCall *call, FunctionCallInfo fcinfo, int arg);
+extern Model *serve_model_named(ServeCall *call, const char *name);
+
+/*
+ * The same for a call that does nothing but convert two ids and fetch their rows:
+ * not held where no code of the caller's can run in that, as it is in most calls
+ * after the first.
+ */
+extern Model *serve_model_briefly(ServeCall *call, FunctionCallInfo fcinfo, int arg);
+extern void serve_end(ServeCall *call);
 
 /* Id argument `arg` as the side's key; false if it cannot be a key. */
 extern bool serve_id(ServeCall *call, FunctionCallInfo fcinfo, int arg,

@@ -108,10 +108,9 @@ AddRows(const Reasons *reasons, int n, ServeCall *call, ServeRows *rows)
 	}
 }
 
-static Datum
-Explain(FunctionCallInfo fcinfo, int model_arg)
+static void
+AddReasons(ServeCall *call, FunctionCallInfo fcinfo, int model_arg)
 {
-	ServeCall  *call = serve_call(fcinfo);
 	int			n = serve_count(fcinfo, 2, "n");
 	ServeRows	rows;
 	Model	   *model;
@@ -128,7 +127,7 @@ Explain(FunctionCallInfo fcinfo, int model_arg)
 		!serve_id(call, fcinfo, 0, model, MF_USERS, &user_id) ||
 		!serve_id(call, fcinfo, 1, model, MF_ITEMS, &item_id) ||
 		!model_fetch(model, MF_ITEMS, item_id, &item))
-		return (Datum) 0;
+		return;
 
 	memset(&request, 0, sizeof(request));
 	basket_init(&basket, model);
@@ -138,11 +137,20 @@ Explain(FunctionCallInfo fcinfo, int model_arg)
 	(void) seen_read(model, user_id, &request);
 	system = basket_system(&basket);
 	if (system == NULL)
-		return (Datum) 0;
+		return;
 	foldin_explain(system, item.factors);
 	reasons.base = model->record.implicit ? 0.0 : model->record.mean + item.bias;
 	FindReasons(&basket, system, &reasons);
 	AddRows(&reasons, n, call, &rows);
+}
+
+static Datum
+Explain(FunctionCallInfo fcinfo, int model_arg)
+{
+	ServeCall  *call = serve_call(fcinfo);
+
+	AddReasons(call, fcinfo, model_arg);
+	serve_end(call);
 	return (Datum) 0;
 }
 

@@ -93,12 +93,13 @@ mf_fold_in_add(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("rows of one aggregate name different models")));
 	call = serve_call(fcinfo);
-	model = model_cache_open(call->models, name);
+	model = serve_model_named(call, name);
 	if (state == NULL)
 		state = BeginState(context, model, name);
-	state->basket.model = model;
+	basket_of_model(&state->basket, model);
 	if (serve_id(call, fcinfo, 1, model, MF_ITEMS, &id))
 		basket_add(&state->basket, id, PG_GETARG_FLOAT8(2));
+	serve_end(call);
 	PG_RETURN_POINTER(state);
 }
 
@@ -127,14 +128,17 @@ mf_fold_in_final(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
+	bool		found;
 
 	(void) AggregateContext(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	state = (FoldinState *) PG_GETARG_POINTER(0);
 	call = serve_call(fcinfo);
-	state->basket.model = model_cache_open(call->models, state->model_name);
-	if (!basket_fold_in(&state->basket, &entity))
+	basket_of_model(&state->basket, serve_model_named(call, state->model_name));
+	found = basket_fold_in(&state->basket, &entity);
+	serve_end(call);
+	if (!found)
 		PG_RETURN_NULL();
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -60,7 +59,6 @@ ReadSide(const Model *model, MfSide which, MapPoint **points, float **vectors)
 
 	*points = palloc(capacity * sizeof(MapPoint));
 	*vectors = MemoryContextAllocHuge(context, mul_size(capacity, d * sizeof(float)));
-	SPI_connect();
 	scan = side_scan_begin(model, which, SIDE_SCAN_COUNTS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
@@ -80,7 +78,6 @@ ReadSide(const Model *model, MfSide which, MapPoint **points, float **vectors)
 		n++;
 	}
 	side_scan_end(scan);
-	SPI_finish();
 	return n;
 }
 
@@ -177,6 +174,7 @@ Map(FunctionCallInfo fcinfo, int model_arg)
 	}
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);
+	serve_end(call);
 	return (Datum) 0;
 }
 

@@ -20,9 +20,10 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "model/receive.h"
+#include "model/query.h"
 #include "serve/pairs.h"
 #include "serve/pairscan.h"
+#include "serve/seen.h"
 #include "train/ids.h"
 #include "train/progress.h"
 
@@ -42,7 +43,6 @@ struct SeenPairs
 
 typedef struct PairReceiver
 {
-	DestReceiver pub;
 	const SeenPairsSpec *spec;
 	PairWriter *writer;
 	IdDict	   *users;
@@ -87,13 +87,12 @@ Report(PairReceiver *receiver)
 }
 
 static bool
-ReceivePair(TupleTableSlot *slot, DestReceiver *self)
+ReceivePair(TupleTableSlot *slot, void *arg)
 {
-	PairReceiver *receiver = (PairReceiver *) self;
+	PairReceiver *receiver = arg;
 
 	if (++receiver->rows % ROWS_PER_CHECK == 0)
 		Report(receiver);
-	slot_getallattrs(slot);
 	if (slot->tts_isnull[0] || slot->tts_isnull[1])
 		return true;
 	id_dict_put(receiver->users, slot->tts_values[0]);
@@ -131,8 +130,7 @@ Statement(const SeenPairsSpec *spec)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s", quote_identifier(record->user_col));
 	appendStringInfo(&sql, ", %s", quote_identifier(record->item_col));
-	appendStringInfo(&sql, " FROM %s", quote_qualified_identifier(record->source_schema,
-																   record->source_table));
+	appendStringInfo(&sql, " FROM %s", spec->source->source.sql);
 	if (spec->only_some)
 		appendStringInfo(&sql, " WHERE %s %s ANY ($1)", quote_identifier(record->user_col),
 						 model_equality_operator(getBaseType(spec->model->side[MF_USERS].key.type)));
@@ -143,21 +141,29 @@ static void
 ReadBySelect(const SeenPairsSpec *spec, PairWriter *writer)
 {
 	Oid			type = get_array_type(getBaseType(spec->model->side[MF_USERS].key.type));
-	int			nargs = spec->only_some ? 1 : 0;
-	SPIPlanPtr	plan;
+	const Oid	columns[] = {
+		getBaseType(spec->model->side[MF_USERS].key.type),
+		getBaseType(spec->model->side[MF_ITEMS].key.type)
+	};
+	SqlQuery	query = {
+		.sql = Statement(spec),
+		.from = &spec->source->source,
+		.nargs = spec->only_some ? 1 : 0,
+		.types = &type,
+		.values = &spec->user_array,
+		.ncolumns = lengthof(columns),
+		.columns = columns,
+		.read_only = true,
+	};
 	PairReceiver receiver = {0};
 
-	receiver_init(&receiver.pub, ReceivePair);
 	receiver.spec = spec;
 	receiver.writer = writer;
 	receiver.users = MakeDict(&spec->model->side[MF_USERS].key, spec->users, spec->nusers);
 	receiver.items = MakeDict(&spec->model->side[MF_ITEMS].key, spec->items, spec->nitems);
 	receiver.reported = GetCurrentTimestamp();
 
-	plan = SPI_prepare(Statement(spec), nargs, &type);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare to read the ratings: %s", SPI_result_code_string(SPI_result));
-	receive_rows(&receiver.pub, plan, nargs, &type, &spec->user_array);
+	query_receive(&query, ReceivePair, &receiver);
 	TakeBatch(&receiver);
 	id_dict_free(receiver.users);
 	id_dict_free(receiver.items);

@@ -12,6 +12,7 @@ typedef struct SeenPairs SeenPairs;
 typedef struct SeenPairsSpec
 {
 	const Model *model;
+	const struct SeenRequest *source;	/* the table, held open */
 	const Datum *users;			/* of the users' key type, in their order */
 	uint32		nusers;
 	bool		only_some;		/* `user_array` holds the users that are wanted */
@@ -26,7 +27,7 @@ typedef struct SeenPairsSpec
 /*
  * Reads them from the table that the model was trained from, as the caller and
  * in the active snapshot, into temporary files; pairs of unknown ids are left
- * out. Within an SPI connection, in the context that is to hold them.
+ * out. In the context that is to hold them.
  */
 extern SeenPairs *seen_pairs_read(const SeenPairsSpec *spec);
 

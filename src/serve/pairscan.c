@@ -8,7 +8,7 @@
  * the user's chunk.
  *
  * What the executor would see to is made sure of beforehand: the caller may
- * SELECT both columns (seen.c), no policies of row security apply, and the table
+ * SELECT both columns of the relation that is read (seen.c, which holds it open), no policies of row security apply, and the table
  * has no children. Views, partitioned and foreign tables, small and temporary
  * ones are read by a SELECT instead (pairs.c), and so are ids that are not passed by
  * value, since the dictionary of those needs the functions of their type.
@@ -23,7 +23,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -36,6 +35,7 @@
 
 #include "compat.h"
 #include "serve/pairscan.h"
+#include "serve/seen.h"
 #include "train/ids.h"
 #include "train/progress.h"
 #include "train/valuetable.h"
@@ -310,27 +310,16 @@ CollectWriters(const SeenPairsSpec *spec, const PairScanArrays *arrays, PairScan
 bool
 pair_scan_read(const SeenPairsSpec *spec, uint32 nchunks, PairScan *scan)
 {
-	const ModelRecord *record = &spec->model->record;
-	Oid			relid = get_relname_relid(record->source_table,
-										  get_namespace_oid(record->source_schema, false));
-	AttrNumber	attno[2];
+	Relation	rel = spec->source->source.rel;
+	const AttrNumber *attno = spec->source->attno;
 	PairScanArrays arrays;
-	Relation	rel;
-	bool		done = false;
 
-	if (spec->workers == 0 || spec->only_some)
+	if (spec->workers == 0 || spec->only_some || !CanScan(spec, rel, attno) ||
+		!MakeArrays(spec, nchunks, &scan->shared, &arrays))
 		return false;
-	attno[MF_USERS] = get_attnum(relid, record->user_col);
-	attno[MF_ITEMS] = get_attnum(relid, record->item_col);
-	rel = table_open(relid, AccessShareLock);
-	if (CanScan(spec, rel, attno) && MakeArrays(spec, nchunks, &scan->shared, &arrays))
-	{
-		ReadInParallel(spec, rel, attno, &scan->shared, &arrays);
-		CollectWriters(spec, &arrays, scan);
-		done = true;
-	}
-	table_close(rel, NoLock);
-	return done;
+	ReadInParallel(spec, rel, attno, &scan->shared, &arrays);
+	CollectWriters(spec, &arrays, scan);
+	return true;
 }
 
 void

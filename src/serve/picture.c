@@ -14,18 +14,20 @@
 
 #include <math.h>
 
+#include "access/relation.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "compat.h"
 #include "model/catalog.h"
 #include "model/idtext.h"
-#include "model/plans.h"
+#include "model/query.h"
 #include "serve/call.h"
 #include "serve/map.h"
 #include "serve/svg.h"
@@ -48,6 +50,7 @@ typedef struct LabelSource
 {
 	const char *sql;			/* NULL: the ids are the labels */
 	Oid			key_type;
+	Held		held;			/* the table that has them */
 } LabelSource;
 
 /* ---- Labels ---- */
@@ -65,30 +68,30 @@ NameOr(FunctionCallInfo fcinfo, int arg, const char *name)
 
 /* The type of a column of the table of labels. */
 static Oid
-LabelColumnType(Oid relid, const char *column)
+LabelColumnType(Held *table, const char *column)
 {
-	AttrNumber	attno = get_attnum(relid, column);
+	AttrNumber	attno = held_column(table, column);
 
 	if (attno == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						column, get_rel_name(relid)),
+						column, table->name),
 				 errhint("label_col is the column with the labels, label_key the one with the ids.")));
-	return get_atttype(relid, attno);
+	return TupleDescAttr(RelationGetDescr(table->rel), attno - 1)->atttypid;
 }
 
 static void
-CheckLabelKey(Oid relid, const char *column, Oid id_type)
+CheckLabelKey(Held *table, const char *column, Oid id_type)
 {
-	Oid			type = LabelColumnType(relid, column);
+	Oid			type = LabelColumnType(table, column);
 
 	if (!can_coerce_type(1, &type, &id_type, COERCION_IMPLICIT) &&
 		!can_coerce_type(1, &id_type, &type, COERCION_IMPLICIT))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, but the ids are of type %s",
-						column, get_rel_name(relid), format_type_be(type),
+						column, table->name, format_type_be(type),
 						format_type_be(id_type)),
 				 errhint("Name the column with the ids as label_key.")));
 }
@@ -97,7 +100,7 @@ static void
 FindLabels(FunctionCallInfo fcinfo, const Model *model, MfSide which, LabelSource *labels)
 {
 	const ModelSide *side = &model->side[which];
-	Oid			relid;
+	Relation	rel;
 	const char *key;
 	const char *column;
 
@@ -105,48 +108,59 @@ FindLabels(FunctionCallInfo fcinfo, const Model *model, MfSide which, LabelSourc
 	labels->key_type = side->key.type;
 	if (PG_ARGISNULL(2))
 		return;
-	relid = PG_GETARG_OID(2);
 	column = NameStr(*DatumGetName(NameOr(fcinfo, 3, NULL)));
 	key = NameStr(*DatumGetName(NameOr(fcinfo, 4, side->key.column)));
-	if (get_rel_name(relid) == NULL)
+	rel = try_relation_open(PG_GETARG_OID(2), AccessShareLock);
+	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
-	(void) LabelColumnType(relid, column);
-	CheckLabelKey(relid, key, side->key.type);
+				 errmsg("relation with OID %u does not exist", PG_GETARG_OID(2))));
+	held_take(&labels->held, rel);
+	(void) LabelColumnType(&labels->held, column);
+	CheckLabelKey(&labels->held, key, side->key.type);
 	labels->sql = psprintf("SELECT %s::pg_catalog.text FROM %s WHERE %s %s $1 LIMIT 1",
-						   quote_identifier(pstrdup(column)),
-						   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-													  get_rel_name(relid)),
+						   quote_identifier(pstrdup(column)), labels->held.sql,
 						   quote_identifier(pstrdup(key)),
 						   model_equality_operator(side->key.type));
 }
 
-/* Whether the labels' table has an entity; its label is left in SPI_tuptable. */
+/* Whether the labels' table has an entity; its label, or NULL. */
 static bool
-FindLabel(const LabelSource *labels, Datum id)
+FindLabel(const LabelSource *labels, Datum id, char **label)
 {
-	Oid			type = labels->key_type;
+	const Oid	type = TEXTOID;
+	SqlQuery	query = {
+		.sql = labels->sql,
+		.from = &labels->held,
+		.nargs = 1,
+		.types = &labels->key_type,
+		.values = &id,
+		.ncolumns = 1,
+		.columns = &type,
+		.read_only = true,
+		.keep = true,
+	};
+	Datum		value;
+	bool		isnull = true;
+	bool		found = query_row(&query, &value, &isnull);
 
-	if (SPI_execute_plan(plan_get(labels->sql, 1, &type), &id, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read labels");
-	return SPI_processed > 0;
+	*label = NULL;
+	if (!isnull)
+	{
+		*label = TextDatumGetCString(value);
+		pfree(DatumGetPointer(value));
+	}
+	return found;
 }
 
-/* An entity's label, or its id where it has none; within an SPI connection. */
+/* An entity's label, or its id where it has none. */
 static char *
 Label(const LabelSource *labels, Datum id)
 {
-	if (labels->sql != NULL)
-	{
-		char	   *label = NULL;
+	char	   *label;
 
-		if (FindLabel(labels, id))
-			label = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-		SPI_freetuptable(SPI_tuptable);
-		if (label != NULL)
-			return label;
-	}
+	if (labels->sql != NULL && FindLabel(labels, id, &label) && label != NULL)
+		return label;
 	return idtext_once(labels->key_type, id);
 }
 
@@ -171,15 +185,16 @@ KeepLabelled(const LabelSource *labels, MapPoint *points, uint32 n, uint32 wante
 {
 	uint32		kept = 0;
 
-	SPI_connect();
 	for (uint32 i = 0; i < n && kept < wanted; i++)
 	{
+		char	   *label;
+
 		CHECK_FOR_INTERRUPTS();
-		if (FindLabel(labels, points[i].id))
+		if (FindLabel(labels, points[i].id, &label))
 			points[kept++] = points[i];
-		SPI_freetuptable(SPI_tuptable);
+		if (label != NULL)
+			pfree(label);
 	}
-	SPI_finish();
 	return kept;
 }
 
@@ -253,7 +268,6 @@ DrawPoints(StringInfo svg, const SvgPanel *panel, const LabelSource *labels,
 	char	  **label = palloc(((Size) n + 1) * sizeof(char *));
 	int			ntaken = 0;
 
-	SPI_connect();
 	for (uint32 i = 0; i < n; i++)
 	{
 		double		x = svg_x(panel, points[i].x);
@@ -273,7 +287,6 @@ DrawPoints(StringInfo svg, const SvgPanel *panel, const LabelSource *labels,
 		PlaceLabel(svg, panel, svg_x(panel, points[i].x), svg_y(panel, points[i].y),
 				   svg_cut(label[i]), taken, &ntaken);
 	}
-	SPI_finish();
 }
 
 static int
@@ -336,7 +349,6 @@ mf_map_svg(PG_FUNCTION_ARGS)
 		shown = KeepLabelled(&labels, points, n, shown);
 	MapRange(points, shown, &panel);
 
-	/* SPI calls may come and go: the text is to stay. */
 	initStringInfo(&svg);
 	svg_begin(&svg, MAP_WIDTH, MAP_HEIGHT, MapTitle(model, side, shown, n, only_labelled));
 	svg_axes(&svg, &panel,
@@ -344,6 +356,8 @@ mf_map_svg(PG_FUNCTION_ARGS)
 			 psprintf("second (%.0f%%)", 100 * share[1]));
 	DrawPoints(&svg, &panel, &labels, points, shown);
 	svg_end(&svg);
+	held_close(&labels.held);
+	serve_end(call);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(svg.data, svg.len));
 }
 
@@ -359,57 +373,83 @@ static const char *const curve_color[CURVES] = {"#2b6cb0", "#2b6cb0", "#c05621"}
 
 typedef struct History
 {
+	bool		broken;			/* an error or a loss is not a finite number */
 	int			n;
+	int			space;
 	bool		held_out;		/* were pairs held out? */
 	double	   *iteration;
 	double	   *value[CURVES];
 } History;
 
+/* Keeps an iteration's row, in arrays that grow. */
+static bool
+TakeIteration(TupleTableSlot *slot, void *arg)
+{
+	History    *history = arg;
+	double	   *to[CURVES + 1] = {history->iteration};
+
+	if (history->n == history->space)
+	{
+		history->space *= 2;
+		history->iteration = repalloc(history->iteration, history->space * sizeof(double));
+		for (int k = 0; k < CURVES; k++)
+			history->value[k] = repalloc(history->value[k], history->space * sizeof(double));
+		to[0] = history->iteration;
+	}
+	memcpy(&to[1], history->value, sizeof(history->value));
+	for (int k = 0; k <= CURVES; k++)
+	{
+		to[k][history->n] = slot->tts_isnull[k] ? 0 : DatumGetFloat8(slot->tts_values[k]);
+		if (!slot->tts_isnull[k] && isfinite(to[k][history->n]))
+			continue;
+		history->broken |= k < CURVES;
+		history->held_out = false;
+	}
+	history->n++;
+	return true;
+}
+
 static void
 ReadHistory(const Model *model, History *history)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Oid			types[2] = {TEXTOID, TEXTOID};
+	const Oid	types[] = {TEXTOID, TEXTOID};
+	const Oid	columns[] = {FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID};
 	Datum		values[2];
-	double	   *to[CURVES + 1];
+	Held		table;
+	SqlQuery	query = {
+		.from = &table,
+		.nargs = lengthof(types),
+		.types = types,
+		.values = values,
+		.ncolumns = lengthof(columns),
+		.columns = columns,
+		.read_only = true,
+	};
 
 	values[0] = CStringGetTextDatum(model->schema_name);
 	values[1] = CStringGetTextDatum(model->name);
-	SPI_connect();
-	if (SPI_execute_with_args(psprintf("SELECT iteration::pg_catalog.float8, error::pg_catalog.float8, "
-									   "loss::pg_catalog.float8, held_out_loss::pg_catalog.float8 FROM %s "
-									   "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2 "
-									   "ORDER BY iteration",
-									   quote_qualified_identifier(get_namespace_name(model->extension_schema),
-																  "mf_history")),
-							  2, types, values, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read mf_history");
-	history->n = (int) SPI_processed;
-	history->held_out = history->n > 0;
-	for (int k = 0; k <= CURVES; k++)
-		to[k] = MemoryContextAlloc(context, (history->n + 1) * sizeof(double));
-	history->iteration = to[0];
-	memcpy(history->value, &to[1], sizeof(history->value));
-	for (int i = 0; i < history->n; i++)
-	{
-		for (int k = 0; k <= CURVES; k++)
-		{
-			bool		isnull;
-
-			to[k][i] = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-													k + 1, &isnull));
-			if (!isnull && isfinite(to[k][i]))
-				continue;
-			if (k < CURVES)
-				ereport(ERROR,
-						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("mf_history has an error or a loss of model \"%s\" that is not finite",
-								quote_qualified_identifier(model->schema_name, model->name)),
-						 errhint("Train the model again.")));
-			history->held_out = false;
-		}
-	}
-	SPI_finish();
+	history->broken = false;
+	history->n = 0;
+	history->space = 64;
+	history->held_out = true;
+	history->iteration = palloc(history->space * sizeof(double));
+	for (int k = 0; k < CURVES; k++)
+		history->value[k] = palloc(history->space * sizeof(double));
+	held_take(&table, table_open(catalog_relid(model->extension_schema, "mf_history"),
+								 AccessShareLock));
+	query.sql = psprintf("SELECT iteration::pg_catalog.float8, error::pg_catalog.float8, "
+						 "loss::pg_catalog.float8, held_out_loss::pg_catalog.float8 FROM %s "
+						 "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2 "
+						 "ORDER BY iteration", table.sql);
+	query_receive(&query, TakeIteration, history);
+	held_close(&table);
+	if (history->broken)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("mf_history has an error or a loss of model \"%s\" that is not finite",
+						quote_qualified_identifier(model->schema_name, model->name)),
+				 errhint("Train the model again.")));
+	history->held_out &= history->n > 0;
 }
 
 /* Takes a curve into the range of a panel. */
@@ -509,5 +549,6 @@ mf_history_svg(PG_FUNCTION_ARGS)
 	DrawPanel(&svg, &history, CURVE_ERROR, &above, "");
 	DrawPanel(&svg, &history, CURVE_LOSS, &below, "iteration");
 	svg_end(&svg);
+	serve_end(call);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(svg.data, svg.len));
 }

@@ -19,17 +19,19 @@ Predict(FunctionCallInfo fcinfo, int model_arg)
 	Datum		item_id;
 	ModelEntity user;
 	ModelEntity item;
+	bool		found;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	call = serve_call(fcinfo);
-	model = serve_model(call, fcinfo, model_arg);
-	if (!serve_id(call, fcinfo, 0, model, MF_USERS, &user_id) ||
-		!serve_id(call, fcinfo, 1, model, MF_ITEMS, &item_id) ||
-		!model_fetch(model, MF_USERS, user_id, &user) ||
-		!model_fetch(model, MF_ITEMS, item_id, &item))
+	model = serve_model_briefly(call, fcinfo, model_arg);
+	found = serve_id(call, fcinfo, 0, model, MF_USERS, &user_id) &&
+		serve_id(call, fcinfo, 1, model, MF_ITEMS, &item_id) &&
+		model_fetch(model, MF_USERS, user_id, &user) &&
+		model_fetch(model, MF_ITEMS, item_id, &item);
+	serve_end(call);
+	if (!found)
 		PG_RETURN_NULL();
-
 	PG_RETURN_FLOAT8(predict_in_range(&model->record,
 									  predict_score(&model->record, user.bias, item.bias,
 													user.factors, item.factors)));

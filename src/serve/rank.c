@@ -46,8 +46,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "model/plans.h"
-#include "model/receive.h"
+#include "model/query.h"
 #include "serve/idlist.h"
 #include "serve/predict.h"
 #include "serve/rank.h"
@@ -58,7 +57,6 @@
 
 typedef struct RankReceiver
 {
-	DestReceiver pub;
 	const RankRequest *request;
 	const ModelSide *side;
 	TypeCacheEntry *id_type;
@@ -143,15 +141,14 @@ IsBehind(const RankReceiver *receiver, double score)
 
 /* Returns whether more rows are wanted. */
 static bool
-ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
+ReceiveRow(TupleTableSlot *slot, void *arg)
 {
-	RankReceiver *receiver = (RankReceiver *) self;
+	RankReceiver *receiver = arg;
 	const RankRequest *request = receiver->request;
 	MemoryContext old;
 	const float *factors;
 	double		score;
 
-	slot_getallattrs(slot);
 	if (slot->tts_isnull[0] || slot->tts_isnull[1] || slot->tts_isnull[2])
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -224,21 +221,28 @@ static void
 RunStatement(RankReceiver *receiver, int64 limit)
 {
 	const RankRequest *request = receiver->request;
-	Oid			type = FLOAT4ARRAYOID;
-	Datum		query;
+	const Oid	type = FLOAT4ARRAYOID;
+	const Oid	columns[] = {receiver->side->key.type, FLOAT4OID, FLOAT4ARRAYOID};
+	Datum		vector = QueryVector(request);
+	SqlQuery	query = {
+		.sql = Statement(request, receiver->side, limit),
+		.from = &receiver->side->held,
+		.nargs = 1,
+		.types = &type,
+		.values = &vector,
+		.ncolumns = lengthof(columns),
+		.columns = columns,
+		.read_only = true,
+		.keep = true,
+	};
 
-	SPI_connect();
-	query = QueryVector(request);
-	receive_rows(&receiver->pub, plan_get(Statement(request, receiver->side, limit), 1, &type),
-				 1, &type, &query);
-	SPI_finish();
+	query_receive(&query, ReceiveRow, receiver);
 }
 
 static void
 InitReceiver(RankReceiver *receiver, const RankRequest *request)
 {
 	memset(receiver, 0, sizeof(*receiver));
-	receiver_init(&receiver->pub, ReceiveRow);
 	receiver->request = request;
 	receiver->side = &request->model->side[request->side];
 	receiver->id_type = rank_id_type(&receiver->side->key);

@@ -239,10 +239,11 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 	CheckModel(refresh->model);
 	training_repeat(refresh->model, &source, &options);
 	ReadNames(fcinfo, refresh);
-	ratings_check(&source, key);
+	ratings_open(&source, key);
 	target = model_target_open(extension_schema,
 							   quote_qualified_identifier(refresh->model->schema_name,
 														  refresh->model->name), key);
+	target->model = refresh->model;
 
 	training_begin("mf_refresh", target->name);
 	PG_TRY();
@@ -256,6 +257,9 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 		training_end();
 	}
 	PG_END_TRY();
+	model_target_close(target);
+	ratings_close(&source);
+	model_release(refresh->model);
 
 	MemoryContextSwitchTo(outer);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)

@@ -19,7 +19,7 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/datum.h"
@@ -27,6 +27,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "model/query.h"
 #include "model/scan.h"
 #include "serve/refresh.h"
 #include "train/ids.h"
@@ -40,15 +41,18 @@
 static uint64
 CountRows(const ModelSide *side)
 {
+	const Oid	type = INT8OID;
+	SqlQuery	query = {
+		.sql = psprintf("SELECT pg_catalog.count(*) FROM ONLY %s", side->table),
+		.from = &side->held,
+		.ncolumns = 1,
+		.columns = &type,
+	};
+	Datum		count = (Datum) 0;
 	bool		isnull;
-	uint64		n;
 
-	SPI_connect();
-	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM ONLY %s", side->table), false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not count the rows of table %s", side->table);
-	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return n;
+	(void) query_row(&query, &count, &isnull);
+	return DatumGetInt64(count);
 }
 
 static void *
@@ -150,7 +154,6 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 		only = IdsToRead(side);
 	if (refresh->partial && side->gramian != NULL)
 		BeginUnread(refresh, which);
-	SPI_connect();
 	scan = side_scan_begin(refresh->model, which, SIDE_SCAN_LATEST, refresh->partial, only);
 	while (side_scan_next(scan, &row))
 	{
@@ -181,7 +184,6 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 		side->recorded_digest[k] = row.digest;
 	}
 	side_scan_end(scan);
-	SPI_finish();
 }
 
 /* ---- What is named ---- */

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
@@ -22,10 +23,10 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "compat.h"
-#include "model/plans.h"
-#include "model/receive.h"
+#include "model/query.h"
 #include "serve/seen.h"
 
 static char *
@@ -87,27 +88,35 @@ MayRead(Oid relid, AttrNumber attno)
 		pg_attribute_aclcheck(relid, attno, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
+/* The noted type of a column that was found. */
+static Oid
+ColumnType(const Held *source, AttrNumber attno)
+{
+	for (int k = 0; k < source->ncolumns; k++)
+		if (source->column[k].attno == attno)
+			return getBaseType(source->column[k].type);
+	return InvalidOid;
+}
+
 /* A column of ids, if it still has the type that the model knows. */
 static AttrNumber
-IdColumn(Oid relid, const char *column, const ModelKey *key)
+IdColumn(Held *source, const char *column, const ModelKey *key)
 {
-	AttrNumber	attno = get_attnum(relid, column);
+	AttrNumber	attno = held_column(source, column);
 
-	if (attno > 0 &&
-		getBaseType(get_atttype(relid, attno)) != getBaseType(key->type))
-		return InvalidAttrNumber;
-	return attno;
+	return attno > 0 && ColumnType(source, attno) == getBaseType(key->type) ? attno :
+		InvalidAttrNumber;
 }
 
 /* The column of ratings, if it still is a number. */
 static AttrNumber
-RatingColumn(Oid relid, const char *column)
+RatingColumn(Held *source, const char *column)
 {
-	AttrNumber	attno = get_attnum(relid, column);
+	AttrNumber	attno = held_column(source, column);
 
 	if (attno <= 0)
 		return InvalidAttrNumber;
-	switch (getBaseType(get_atttype(relid, attno)))
+	switch (ColumnType(source, attno))
 	{
 		case INT2OID:
 		case INT4OID:
@@ -122,15 +131,16 @@ RatingColumn(Oid relid, const char *column)
 }
 
 static bool
-CheckColumns(const Model *model, const SeenRequest *request, Oid relid)
+CheckColumns(const Model *model, SeenRequest *request)
 {
 	const ModelRecord *record = &model->record;
+	Held	   *source = &request->source;
 	bool		rated = request->ratings != NULL && record->rating_col != NULL;
 	bool		timed = request->ratings != NULL && record->filter.since != NULL;
-	AttrNumber	user = IdColumn(relid, record->user_col, &model->side[MF_USERS].key);
-	AttrNumber	item = IdColumn(relid, record->item_col, &model->side[MF_ITEMS].key);
-	AttrNumber	rating = rated ? RatingColumn(relid, record->rating_col) : item;
-	AttrNumber	time = timed ? get_attnum(relid, record->filter.time_col) : item;
+	AttrNumber	user = IdColumn(source, record->user_col, &model->side[MF_USERS].key);
+	AttrNumber	item = IdColumn(source, record->item_col, &model->side[MF_ITEMS].key);
+	AttrNumber	rating = rated ? RatingColumn(source, record->rating_col) : item;
+	AttrNumber	time = timed ? held_column(source, record->filter.time_col) : item;
 
 	if (user <= 0 || item <= 0 || rating <= 0 || time <= 0)
 	{
@@ -141,22 +151,49 @@ CheckColumns(const Model *model, const SeenRequest *request, Oid relid)
 						 rating <= 0 ? record->rating_col : record->filter.time_col));
 		return false;
 	}
-	if (!MayRead(relid, user) || !MayRead(relid, item) || !MayRead(relid, rating) ||
-		!MayRead(relid, time))
+	if (!MayRead(source->relid, user) || !MayRead(source->relid, item) ||
+		!MayRead(source->relid, rating) || !MayRead(source->relid, time))
 	{
 		MayNotRead(model, request);
 		return false;
 	}
+	request->attno[MF_USERS] = user;
+	request->attno[MF_ITEMS] = item;
 	return true;
 }
 
-bool
-seen_can_read(const Model *model, const SeenRequest *request)
+/* The relation that the name leads to, locked and open; NULL if it is no table. */
+static Relation
+OpenSource(const Model *model)
 {
 	const ModelRecord *record = &model->record;
-	Oid			schema = get_namespace_oid(record->source_schema, true);
 	Oid			relid;
-	char		relkind;
+	Relation	rel;
+
+	relid = RangeVarGetRelid(makeRangeVar(unconstify(char *, record->source_schema),
+										  unconstify(char *, record->source_table), -1),
+							 AccessShareLock, true);
+	if (!OidIsValid(relid))
+		return NULL;
+	rel = relation_open(relid, NoLock);
+	switch (rel->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+		case RELKIND_FOREIGN_TABLE:
+			return rel;
+	}
+	relation_close(rel, NoLock);
+	return NULL;
+}
+
+bool
+seen_open(const Model *model, SeenRequest *request)
+{
+	Oid			schema = get_namespace_oid(model->record.source_schema, true);
+	Relation	rel;
 
 	if (OidIsValid(schema) &&
 		object_aclcheck(NamespaceRelationId, schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
@@ -164,40 +201,28 @@ seen_can_read(const Model *model, const SeenRequest *request)
 		MayNotRead(model, request);
 		return false;
 	}
-	relid = !OidIsValid(schema) ? InvalidOid :
-		RangeVarGetRelid(makeRangeVar(unconstify(char *, record->source_schema),
-									  unconstify(char *, record->source_table), -1),
-						 AccessShareLock, true);
-	relkind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
-	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
-		relkind != RELKIND_VIEW && relkind != RELKIND_MATVIEW &&
-		relkind != RELKIND_FOREIGN_TABLE)
+	rel = OidIsValid(schema) ? OpenSource(model) : NULL;
+	if (rel == NULL)
 	{
 		NotRead(model, request, "which is gone");
 		return false;
 	}
-	if (isOtherTempNamespace(schema))
-	{
+	held_take(&request->source, rel);
+	if (RELATION_IS_OTHER_TEMP(rel))
 		NotRead(model, request, "which is another session's temporary table");
-		return false;
-	}
-	return CheckColumns(model, request, relid);
+	else if (CheckColumns(model, request))
+		return true;
+	held_close(&request->source);
+	return false;
 }
 
 /* ---- Collecting the rows ---- */
 
-typedef struct SeenReceiver
-{
-	DestReceiver pub;
-	const SeenRequest *request;
-} SeenReceiver;
-
 static bool
-ReceiveRow(TupleTableSlot *slot, DestReceiver *self)
+TakeRow(TupleTableSlot *slot, void *arg)
 {
-	const SeenRequest *request = ((SeenReceiver *) self)->request;
+	const SeenRequest *request = arg;
 
-	slot_getallattrs(slot);
 	if (slot->tts_isnull[0])
 		return true;
 	if (request->ids != NULL)
@@ -242,24 +267,32 @@ Statement(const Model *model, const SeenRequest *request)
 	if (request->ratings != NULL)
 		rating = RatingExpression(record);
 	return psprintf("SELECT %s%s FROM %s WHERE %s %s $1",
-					quote_identifier(record->item_col), rating, SourceTable(model),
+					quote_identifier(record->item_col), rating, request->source.sql,
 					quote_identifier(record->user_col),
 					model_equality_operator(getBaseType(model->side[MF_USERS].key.type)));
 }
 
 bool
-seen_read(const Model *model, Datum user, const SeenRequest *request)
+seen_read(const Model *model, Datum user, SeenRequest *request)
 {
 	Oid			type = getBaseType(model->side[MF_USERS].key.type);
-	SeenReceiver receiver = {.request = request};
+	const Oid	columns[] = {getBaseType(model->side[MF_ITEMS].key.type), FLOAT8OID};
+	SqlQuery	query = {
+		.from = &request->source,
+		.nargs = 1,
+		.types = &type,
+		.values = &user,
+		.ncolumns = request->ratings != NULL ? 2 : 1,
+		.columns = columns,
+		.read_only = true,
+		.keep = true,
+	};
 
-	if (!seen_can_read(model, request))
+	if (!seen_open(model, request))
 		return false;
-
-	receiver_init(&receiver.pub, ReceiveRow);
-	SPI_connect();
-	receive_rows(&receiver.pub, plan_get(Statement(model, request), 1, &type), 1, &type, &user);
-	SPI_finish();
+	query.sql = Statement(model, request);
+	query_receive(&query, TakeRow, request);
+	held_close(&request->source);
 	if (request->ids != NULL)
 		idlist_sort(request->ids);
 	return true;

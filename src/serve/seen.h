@@ -14,6 +14,10 @@ typedef struct SeenRequest
 	Basket	   *ratings;		/* filled with items and ratings; NULL: likewise */
 	bool		required;		/* not to be able to is an error */
 	bool	   *noticed;		/* that there was a NOTICE: one does for a query */
+
+	/* Of seen_open() */
+	Held		source;			/* the table */
+	AttrNumber	attno[2];		/* its columns of users and items */
 } SeenRequest;
 
 /*
@@ -23,10 +27,13 @@ typedef struct SeenRequest
  * are wanted but not required, and may not be read; else to lack the right is
  * an error. The ids come sorted.
  */
-extern bool seen_read(const Model *model, Datum user, const SeenRequest *request);
+extern bool seen_read(const Model *model, Datum user, SeenRequest *request);
 
-/* Can the source be read? Says what seen_read() would say where not. */
-extern bool seen_can_read(const Model *model, const SeenRequest *request);
+/*
+ * Finds the source and holds it open: the relation that was checked is the one to
+ * be read. Where it cannot be read it says what seen_read() would say.
+ */
+extern bool seen_open(const Model *model, SeenRequest *request);
 
 /* Is the item among the ids? A RankSkip; `arg` is an IdList. */
 extern bool seen_skip(void *arg, Datum id);

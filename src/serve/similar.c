@@ -33,10 +33,9 @@ IsItself(void *arg, Datum id)
 	return rank_compare_ids(itself->type, itself->collation, itself->id, id) == 0;
 }
 
-static Datum
-Similar(FunctionCallInfo fcinfo, MfSide side, int model_arg)
+static void
+AddSimilar(ServeCall *call, FunctionCallInfo fcinfo, MfSide side, int model_arg)
 {
-	ServeCall  *call = serve_call(fcinfo);
 	int			k = serve_k(fcinfo, 1);
 	ServeRows	rows;
 	RankRequest request;
@@ -51,7 +50,7 @@ Similar(FunctionCallInfo fcinfo, MfSide side, int model_arg)
 	if (model == NULL ||
 		!serve_id(call, fcinfo, 0, model, side, &itself.id) ||
 		!model_fetch(model, side, itself.id, &entity))
-		return (Datum) 0;
+		return;
 
 	itself.type = rank_id_type(&model->side[side].key);
 	itself.collation = model->side[side].key.collation;
@@ -68,6 +67,15 @@ Similar(FunctionCallInfo fcinfo, MfSide side, int model_arg)
 	n = rank_side(&request, &ranked);
 	for (i = 0; i < n; i++)
 		serve_rows_add(&rows, call, ranked[i].id, ranked[i].score);
+}
+
+static Datum
+Similar(FunctionCallInfo fcinfo, MfSide side, int model_arg)
+{
+	ServeCall  *call = serve_call(fcinfo);
+
+	AddSimilar(call, fcinfo, side, model_arg);
+	serve_end(call);
 	return (Datum) 0;
 }
 

@@ -75,10 +75,9 @@ FindUser(ServeCall *call, Recommendation *recommendation, Datum user_id, Live li
 	return seen_read(model, user_id, &request) && basket_fold_in(&basket, user);
 }
 
-static Datum
-Topk(FunctionCallInfo fcinfo, const RecommendArgs *args, int live_arg)
+static void
+AddTopk(ServeCall *call, FunctionCallInfo fcinfo, const RecommendArgs *args, int live_arg)
 {
-	ServeCall  *call = serve_call(fcinfo);
 	Live		live = LiveArgument(fcinfo, live_arg);
 	Recommendation recommendation;
 	ServeRows	rows;
@@ -89,12 +88,21 @@ Topk(FunctionCallInfo fcinfo, const RecommendArgs *args, int live_arg)
 	recommendation.model = serve_begin(call, fcinfo, args->model, MF_ITEMS, &rows);
 	if (recommendation.model == NULL ||
 		!serve_id(call, fcinfo, 0, recommendation.model, MF_USERS, &user_id))
-		return (Datum) 0;
+		return;
 	recommend_lists(fcinfo, args, call, &recommendation);
 	if (recommendation.k == 0 || !FindUser(call, &recommendation, user_id, live, &user))
-		return (Datum) 0;
+		return;
 	recommendation.user = &user;
 	recommend(&recommendation, call, &rows);
+}
+
+static Datum
+Topk(FunctionCallInfo fcinfo, const RecommendArgs *args, int live_arg)
+{
+	ServeCall  *call = serve_call(fcinfo);
+
+	AddTopk(call, fcinfo, args, live_arg);
+	serve_end(call);
 	return (Datum) 0;
 }
 
@@ -194,13 +202,12 @@ FillBasket(FunctionCallInfo fcinfo, ServeCall *call, Basket *basket, IdList *see
 }
 
 /* (items, ratings, k, model, exclude_seen, candidates, exclude, diversity) */
-Datum
-mf_topk_for(PG_FUNCTION_ARGS)
+static void
+AddTopkFor(ServeCall *call, FunctionCallInfo fcinfo)
 {
 	static const RecommendArgs args = {
 		.k = 2, .model = 3, .exclude_seen = 4, .candidates = 5, .exclude = 6, .diversity = 7
 	};
-	ServeCall  *call = serve_call(fcinfo);
 	Recommendation recommendation;
 	ServeRows	rows;
 	Basket		basket;
@@ -209,7 +216,7 @@ mf_topk_for(PG_FUNCTION_ARGS)
 	recommend_options(fcinfo, &args, &recommendation);
 	serve_rows_begin(fcinfo, &rows, "items");
 	if (PG_ARGISNULL(0))
-		return (Datum) 0;
+		return;
 	recommendation.model = serve_model(call, fcinfo, args.model);
 	id_prepare_argument(&call->id[0], ARR_ELEMTYPE(PG_GETARG_ARRAYTYPE_P(0)),
 						recommendation.model, MF_ITEMS, call->context);
@@ -220,8 +227,17 @@ mf_topk_for(PG_FUNCTION_ARGS)
 	FillBasket(fcinfo, call, &basket,
 			   recommendation.exclude_seen ? &recommendation.exclude : NULL);
 	if (recommendation.k == 0 || !basket_fold_in(&basket, &user))
-		return (Datum) 0;
+		return;
 	recommendation.user = &user;
 	recommend(&recommendation, call, &rows);
+}
+
+Datum
+mf_topk_for(PG_FUNCTION_ARGS)
+{
+	ServeCall  *call = serve_call(fcinfo);
+
+	AddTopkFor(call, fcinfo);
+	serve_end(call);
 	return (Datum) 0;
 }

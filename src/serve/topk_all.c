@@ -17,7 +17,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -232,10 +231,11 @@ ChunkUsers(const Everyone *all)
 }
 
 static void
-ReadSeen(Everyone *all)
+ReadSeen(Everyone *all, const SeenRequest *source)
 {
 	SeenPairsSpec spec = {
 		.model = all->model,
+		.source = source,
 		.users = all->user_ids,
 		.nusers = all->nusers,
 		.only_some = all->only_some,
@@ -363,7 +363,7 @@ NoticeAlone(const Everyone *all)
 				 errhint("On Linux, enlarge /dev/shm; in a container, set its shared memory size.")));
 }
 
-/* Within an SPI connection, in the context that holds everything. */
+/* In the context that holds everything. */
 static void
 RankEveryone(Everyone *all)
 {
@@ -378,10 +378,11 @@ RankEveryone(Everyone *all)
 	all->shape.k = Min(all->k, all->nitems);
 	if (all->nusers == 0 || all->shape.k == 0)
 		return;
-	all->exclude_seen = all->exclude_seen && seen_can_read(all->model, &request);
+	all->exclude_seen = all->exclude_seen && seen_open(all->model, &request);
 	all->chunk_users = ChunkUsers(all);
 	if (all->exclude_seen)
-		ReadSeen(all);
+		ReadSeen(all, &request);
+	held_close(&request.source);
 
 	{
 		SideScan   *scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_VECTORS, all->only_some,
@@ -498,10 +499,7 @@ TopkAll(FunctionCallInfo fcinfo, int users_arg, int arg)
 	progress_begin("mf_topk_all", quote_identifier(all->model->name));
 	PG_TRY();
 	{
-		SPI_connect();
-		MemoryContextSwitchTo(context);
 		RankEveryone(all);
-		SPI_finish();
 	}
 	PG_FINALLY();
 	{
@@ -510,6 +508,7 @@ TopkAll(FunctionCallInfo fcinfo, int users_arg, int arg)
 	PG_END_TRY();
 
 	bigarray_free(&all->item_array);
+	serve_end(call);
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(context);
 	return (Datum) 0;

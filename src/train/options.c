@@ -192,7 +192,7 @@ options_read(FunctionCallInfo fcinfo, RatingSource *source, TrainOptions *option
 }
 
 void
-options_keep(FunctionCallInfo train, const Model *model, TrainOptions *options)
+options_keep(FunctionCallInfo train, Model *model, TrainOptions *options)
 {
 	const ModelRecord *record = &model->record;
 	AlsSpec    *spec = &options->spec;

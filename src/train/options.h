@@ -40,7 +40,7 @@ typedef struct TrainOptions
 	bool		index_new;		/* index the items of a new model */
 	bool		index_old;		/* and of one that is trained again */
 	AlsSpec		spec;			/* the objective */
-	const Model *warm;			/* NULL, or the model whose vectors are the
+	Model	   *warm;			/* NULL, or the model whose vectors are the
 								 * first ones */
 	double		tolerance;		/* stop when the objective falls by less than
 								 * this share in an iteration; below 0: never */
@@ -69,7 +69,7 @@ extern void options_read(FunctionCallInfo fcinfo, RatingSource *source,
  * starts from the model's vectors, and defaults that follow the data are what the
  * first training made of them.
  */
-extern void options_keep(FunctionCallInfo train, const Model *model, TrainOptions *options);
+extern void options_keep(FunctionCallInfo train, Model *model, TrainOptions *options);
 
 /* Which loss, solver and feedback; the rest of options_read() follows them. */
 extern void options_read_kind(FunctionCallInfo fcinfo, RatingSource *source,

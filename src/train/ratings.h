@@ -69,6 +69,7 @@ typedef enum HoldoutKind
 typedef struct RatingSource
 {
 	Oid			relid;
+	Held		held;			/* open from ratings_open() to ratings_close() */
 	const char *user_col;
 	const char *item_col;
 	const char *rating_col;		/* NULL: every row counts 1 */
@@ -150,12 +151,14 @@ typedef struct RatingSet
  * every check that can be made before reading: the relation's kind, the
  * columns (hint: those that are there), the right to read them, the ordering of
  * the id types, a numeric rating column. A column of a domain makes a key of the
- * domain's base type. The relation stays locked (ACCESS SHARE).
+ * domain's base type. The relation stays locked (ACCESS SHARE) and open (held.h)
+ * until ratings_close().
  */
-extern void ratings_check(const RatingSource *source, ModelKey key[2]);
+extern void ratings_open(RatingSource *source, ModelKey key[2]);
+extern void ratings_close(RatingSource *source);
 
 /*
- * Reads the ratings and indexes them. `want_shared` asks for memory that
+ * Reads the ratings of an open source and indexes them. `want_shared` asks for memory that
  * workers can attach; `fileset` is for pairs that go to files that workers
  * read. Everything is allocated in the current memory context.
  */

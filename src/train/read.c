@@ -1,10 +1,10 @@
 /*
  * read.c: ratings_read(): one SELECT, streamed into a receiver.
  *
- * The query is run by SPI as the caller, so privileges, views, partitions and
- * row security are the executor's affair. Its rows do not go to a tuple table
- * or tuplestore, as SPI's do by default: a destination of our own takes each
- * row as it comes, replaces the two ids by codes and keeps twelve bytes.
+ * The query is run as the caller, so privileges, views, partitions and row
+ * security are the executor's affair. Its rows do not go to a tuple table or
+ * tuplestore: a function takes each row as it comes, replaces the two ids by codes
+ * and keeps twelve bytes.
  *
  * While ratings come in it is not known how many there will be. They stay in
  * memory until it is clear that the matrices will not fit in
@@ -18,7 +18,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/params.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -28,7 +27,7 @@
 
 #include "compat.h"
 #include "model/number.h"
-#include "model/receive.h"
+#include "model/query.h"
 #include "train/digest.h"
 #include "train/matrix.h"
 #include "train/progress.h"
@@ -44,7 +43,6 @@
 
 typedef struct RatingReceiver
 {
-	DestReceiver pub;
 	const RatingSource *source;
 	ModelKey	key[2];
 	MemoryContext context;		/* what outlives the query */
@@ -182,9 +180,9 @@ TakeBatch(RatingReceiver *receiver)
 }
 
 static bool
-ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
+ReceiveRating(TupleTableSlot *slot, void *arg)
 {
-	RatingReceiver *receiver = (RatingReceiver *) self;
+	RatingReceiver *receiver = arg;
 	float		rating = 1;
 
 	receiver->rows++;
@@ -193,7 +191,6 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 	if (receiver->rows % ROWS_PER_CLOCK_CHECK == 0)
 		ReportRows(receiver);
 
-	slot_getallattrs(slot);
 	if (slot->tts_isnull[0] || slot->tts_isnull[1] ||
 		(OidIsValid(receiver->converter.type) && slot->tts_isnull[2]) ||
 		(receiver->place_column > 0 && slot->tts_isnull[receiver->place_column]))
@@ -224,25 +221,6 @@ ReceiveRating(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-/* The columns are what was checked: the lock on the relation sees to that. */
-static void
-StartRatings(DestReceiver *self, int operation, TupleDesc desc)
-{
-	RatingReceiver *receiver = (RatingReceiver *) self;
-	Oid			expected[4];
-	int			n = 0;
-
-	expected[n++] = receiver->key[MF_USERS].type;
-	expected[n++] = receiver->key[MF_ITEMS].type;
-	if (OidIsValid(receiver->converter.type))
-		expected[n++] = receiver->converter.type;
-	if (receiver->place_column > 0)
-		expected[n++] = FLOAT4OID;
-	for (int i = 0; i < desc->natts; i++)
-		if (i >= n || getBaseType(TupleDescAttr(desc, i)->atttypid) != expected[i])
-			elog(ERROR, "unexpected column %d of the ratings", i + 1);
-}
-
 /* ---- The whole ---- */
 
 static void
@@ -251,8 +229,6 @@ InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 	Oid			rating_type;
 
 	memset(receiver, 0, sizeof(*receiver));
-	receiver_init(&receiver->pub, ReceiveRating);
-	receiver->pub.rStartup = StartRatings;
 	receiver->source = source;
 	receiver->context = CurrentMemoryContext;
 	receiver->memory = (Size) maintenance_work_mem * 1024;
@@ -270,47 +246,44 @@ InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 	converter_init(&receiver->converter, rating_type);
 }
 
-/* The arrays of a restricted source, as parameters. */
-static ParamListInfo
-MakeParams(const RatingSource *source)
-{
-	ParamListInfo params = makeParamList(2);
-
-	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-	{
-		ArrayType  *array = source->only[side];
-
-		params->params[side].ptype = array != NULL ? get_array_type(ARR_ELEMTYPE(array)) :
-			INT4ARRAYOID;
-		params->params[side].value = PointerGetDatum(array);
-		params->params[side].isnull = array == NULL;
-		params->params[side].pflags = PARAM_FLAG_CONST;
-	}
-	return params;
-}
-
 /* Sends the query's rows to the receiver. */
 static void
 RunQuery(RatingReceiver *receiver)
 {
-	char	   *query = source_query(receiver->source);
-	SPIExecuteOptions options = {0};
-	int			result;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	const RatingSource *source = receiver->source;
+	Oid			columns[4] = {receiver->key[MF_USERS].type, receiver->key[MF_ITEMS].type};
+	Oid			types[2];
+	Datum		values[2];
+	bool		nulls[2];
 
 	/* Not read-only: what this transaction has written counts. */
-	options.dest = &receiver->pub;
-	if (receiver->source->restricted)
-		options.params = MakeParams(receiver->source);
-	result = SPI_execute_extended(query, &options);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_extended failed: %s",
-			 SPI_result_code_string(result));
-	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");
-	pfree(query);
+	SqlQuery	query = {
+		.sql = source_query(source),
+		.from = &source->held,
+		.nargs = source->restricted ? 2 : 0,
+		.types = types,
+		.values = values,
+		.nulls = nulls,
+		.ncolumns = 2,
+		.columns = columns,
+		.parallel = true,
+	};
+
+	/* The arrays of a restricted source. */
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		ArrayType  *array = source->only[side];
+
+		types[side] = array != NULL ? get_array_type(ARR_ELEMTYPE(array)) : INT4ARRAYOID;
+		values[side] = PointerGetDatum(array);
+		nulls[side] = array == NULL;
+	}
+	if (OidIsValid(receiver->converter.type))
+		columns[query.ncolumns++] = receiver->converter.type;
+	if (receiver->place_column > 0)
+		columns[query.ncolumns++] = FLOAT4OID;
+	query_receive(&query, ReceiveRating, receiver);
+	pfree(unconstify(char *, query.sql));
 }
 
 static void

@@ -13,9 +13,10 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "executor/spi.h"
+#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -27,6 +28,7 @@
 #include "compat.h"
 #include "model/catalog.h"
 #include "model/number.h"
+#include "model/query.h"
 #include "train/arguments.h"
 #include "train/train.h"
 
@@ -59,64 +61,103 @@ training_open_model(FunctionCallInfo fcinfo, int arg)
 	return model;
 }
 
-/* Runs "SELECT ... FROM mf_models m, ..." for the model's row, within SPI. */
+/* Runs "SELECT ... FROM mf_models m, ..." for two texts of the model's row. */
 static void
-SelectRecord(const Model *model, const char *columns, const char *from)
+SelectTexts(const Model *model, const char *columns, const char *from, QueryRow take, void *arg)
 {
-	int			status;
+	const Oid	types[] = {NAMEOID, NAMEOID};
+	const Oid	texts[] = {TEXTOID, TEXTOID};
+	NameData	schema_name;
+	NameData	model_name;
+	Datum		values[2];
+	Held		models;
+	SqlQuery	query = {
+		.from = &models,
+		.nargs = lengthof(types),
+		.types = types,
+		.values = values,
+		.ncolumns = lengthof(texts),
+		.columns = texts,
+		.read_only = true,
+	};
 
-	status = SPI_execute(psprintf("SELECT %s FROM %s m%s "
-								  "WHERE m.schema OPERATOR(pg_catalog.=) %s::pg_catalog.name "
-								  "AND m.model OPERATOR(pg_catalog.=) %s::pg_catalog.name",
-								  columns,
-								  quote_qualified_identifier(get_namespace_name(model->extension_schema),
-															 "mf_models"),
-								  from, quote_literal_cstr(model->schema_name),
-								  quote_literal_cstr(model->name)), true, 0);
-	if (status != SPI_OK_SELECT)
-		elog(ERROR, "could not read mf_models: %s", SPI_result_code_string(status));
+	namestrcpy(&schema_name, model->schema_name);
+	namestrcpy(&model_name, model->name);
+	values[0] = NameGetDatum(&schema_name);
+	values[1] = NameGetDatum(&model_name);
+	held_take(&models, table_open(catalog_relid(model->extension_schema, "mf_models"),
+								  AccessShareLock));
+	query.sql = psprintf("SELECT %s FROM %s m%s WHERE m.schema OPERATOR(pg_catalog.=) $1 "
+						 "AND m.model OPERATOR(pg_catalog.=) $2", columns, models.sql, from);
+	query_receive(&query, take, arg);
+	held_close(&models);
+}
+
+typedef struct TakeRecord
+{
+	MemoryContext context;
+	ModelRecord *record;
+	bool		found;
+} TakeRecord;
+
+static bool
+TakeOptions(TupleTableSlot *slot, void *arg)
+{
+	TakeRecord *take = arg;
+	MemoryContext old = MemoryContextSwitchTo(take->context);
+
+	take->record->options = slot->tts_isnull[0] ? "{}" : TextDatumGetCString(slot->tts_values[0]);
+	take->record->settings = slot->tts_isnull[1] ? "{}" : TextDatumGetCString(slot->tts_values[1]);
+	take->found = true;
+	MemoryContextSwitchTo(old);
+	return false;
 }
 
 void
 training_read_options(const Model *model, ModelRecord *record)
 {
-	MemoryContext outer = CurrentMemoryContext;
+	TakeRecord	take = {CurrentMemoryContext, record, false};
 
-	SPI_connect();
-	SelectRecord(model, "m.options, m.settings", "");
-	if (SPI_processed != 1)
-		elog(ERROR, "model \"%s\" is not in mf_models", model->name);
-	record->options = MemoryContextStrdup(outer, SPI_getvalue(SPI_tuptable->vals[0],
-															  SPI_tuptable->tupdesc, 1));
-	record->settings = MemoryContextStrdup(outer, SPI_getvalue(SPI_tuptable->vals[0],
-															   SPI_tuptable->tupdesc, 2));
-	SPI_finish();
+	SelectTexts(model, "m.options::pg_catalog.text, m.settings::pg_catalog.text", "",
+				TakeOptions, &take);
+	if (!take.found)
+		model_not_found(model->extension_schema, model_name_quote(model->schema_name, model->name));
+}
+
+typedef struct OptionTaker
+{
+	MemoryContext context;
+	const Model *model;
+	FunctionCallInfo train;
+} OptionTaker;
+
+static bool
+TakeOption(TupleTableSlot *slot, void *arg)
+{
+	OptionTaker *take = arg;
+	MemoryContext old = MemoryContextSwitchTo(take->context);
+	char	   *name = TextDatumGetCString(slot->tts_values[0]);
+
+	if (!slot->tts_isnull[1] &&
+		!arg_call_set_named(take->train, name, TextDatumGetCString(slot->tts_values[1])))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" was trained with an option that is not known: \"%s\"",
+						quote_qualified_identifier(take->model->schema_name, take->model->name),
+						name),
+				 errhint("Train it again with mf_train().")));
+	MemoryContextSwitchTo(old);
+	return true;
 }
 
 /* Sets the options that were given. */
 static void
 SetOptions(const Model *model, FunctionCallInfo train)
 {
-	MemoryContext outer = CurrentMemoryContext;
+	OptionTaker take = {CurrentMemoryContext, model, train};
 
-	SPI_connect();
-	SelectRecord(model, "o.key, o.value", ", pg_catalog.jsonb_each_text(m.options) o");
-	for (uint64 k = 0; k < SPI_processed; k++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[k];
-		char	   *name = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
-		char	   *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
-		MemoryContext inner = MemoryContextSwitchTo(outer);
-
-		if (text != NULL && !arg_call_set_named(train, name, text))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("model \"%s\" was trained with an option that is not known: \"%s\"",
-							quote_qualified_identifier(model->schema_name, model->name), name),
-					 errhint("Train it again with mf_train().")));
-		MemoryContextSwitchTo(inner);
-	}
-	SPI_finish();
+	SelectTexts(model, "o.key, o.value", ", pg_catalog.jsonb_each_text(m.options) o",
+				TakeOption, &take);
 }
 
 /* The table that a model was trained from, as it is now. */
@@ -139,7 +180,7 @@ FindSource(const Model *model)
 }
 
 void
-training_repeat(const Model *model, RatingSource *source, TrainOptions *options)
+training_repeat(Model *model, RatingSource *source, TrainOptions *options)
 {
 	const ModelRecord *record = &model->record;
 	FmgrInfo   *flinfo = palloc0(sizeof(FmgrInfo));
@@ -228,6 +269,7 @@ mf_retrain(PG_FUNCTION_ARGS)
 	options.given = model->record.options;
 	result = training_run(fcinfo, "mf_retrain", &source, &options, &fit, outer);
 	PopActiveSnapshot();
+	model_release(model);
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(result);
 }

@@ -254,6 +254,9 @@ mf_train_sharded(PG_FUNCTION_ARGS)
 		training_end();
 	}
 	PG_END_TRY();
+	model_target_close(target);
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		ratings_close(&sharded->side[side].source);
 
 	MemoryContextSwitchTo(outer);
 	result = training_result(fcinfo, target, &record);

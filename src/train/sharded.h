@@ -31,7 +31,7 @@ typedef struct ShardedSide
 	RatingSource source;		/* partitioned by this side's ids */
 	ModelKey	key;
 	int			ncopies;
-	Oid		   *copies;
+	Held	   *copies;			/* open while they are written */
 	TupleDesc	desc;
 	Tuplestorestate *rows;
 	uint32		n;
@@ -59,8 +59,6 @@ extern void sharded_read_options(FunctionCallInfo fcinfo, Sharded *sharded);
 /* Checks the tables of ratings and the copies; returns the model's keys. */
 extern void sharded_check_sources(Sharded *sharded, ModelKey key[2]);
 
-extern char *sharded_relation_name(Oid relid);
-
 /* The value of a rating. */
 extern const char *sharded_rating_text(const RatingSource *source);
 
@@ -71,13 +69,16 @@ extern void sharded_append_groups(StringInfo sql, const ShardedSide *side);
 extern void sharded_append_skipped(StringInfo sql, const ShardedSide *side);
 
 /*
- * Runs a query, its rows into a tuplestore of the training's. It sees what was
- * there when the training began, and what the training has written.
+ * Runs a query of a side's ratings, its rows, of these types, into a tuplestore of
+ * the training's. It sees what was there when the training began, and what the
+ * training has written.
  */
-extern Tuplestorestate *sharded_query(const Sharded *sharded, const char *sql);
+extern Tuplestorestate *sharded_query(const Sharded *sharded, const ShardedSide *side,
+									  const char *sql, TupleDesc desc);
 
 /* Likewise, a query of one row of numbers. */
-extern void sharded_query_numbers(const Sharded *sharded, const char *sql, int n, int64 *numbers);
+extern void sharded_query_numbers(const Sharded *sharded, const ShardedSide *side,
+								  const char *sql, int n, int64 *numbers);
 
 /* How many ratings there are in a side's table by now. */
 extern uint64 sharded_ratings(const Sharded *sharded, MfSide side);

@@ -99,7 +99,7 @@ sharded_begin(Sharded *sharded)
 	appendStringInfoString(&sql, " UNION ALL SELECT false");
 	sharded_append_skipped(&sql, &sharded->side[MF_ITEMS]);
 	appendStringInfoString(&sql, ") s");
-	sharded_query_numbers(sharded, sql.data, 1, &skipped);
+	sharded_query_numbers(sharded, &sharded->side[MF_USERS], sql.data, 1, &skipped);
 	sharded->ratings.skipped = skipped;
 }
 
@@ -130,14 +130,13 @@ ReadUsers(Sharded *sharded)
 										  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
 					 rating, rating, rating, rating, rating);
 	sharded_append_groups(&sql, users);
-	store = sharded_query(sharded, sql.data);
-
 	desc = CreateTemplateTupleDesc(7);
 	TupleDescInitEntry(desc, 1, "id", users->key.type, users->key.typmod, 0);
 	TupleDescInitEntry(desc, 2, "ratings", INT8OID, -1, 0);
 	for (int k = 3; k <= 6; k++)
 		TupleDescInitEntry(desc, k, "moment", FLOAT8OID, -1, 0);
 	TupleDescInitEntry(desc, 7, "vectors", INT8OID, -1, 0);
+	store = sharded_query(sharded, users, sql.data, desc);
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	get_typlenbyval(users->key.type, &typlen, &typbyval);
 	set->key = users->key;
@@ -203,7 +202,7 @@ CountItems(Sharded *sharded)
 						   "FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.count(factors) AS vectors");
 	sharded_append_groups(&sql, items);
 	appendStringInfoString(&sql, ") s");
-	sharded_query_numbers(sharded, sql.data, 3, counts);
+	sharded_query_numbers(sharded, items, sql.data, 3, counts);
 	CheckNoVectors(items, MF_USERS, counts[2]);
 	if ((uint64) counts[1] != sharded->ratings.pairs)
 		RefuseCounts(sharded, counts[1]);

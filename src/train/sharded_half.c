@@ -12,7 +12,6 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -21,6 +20,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "model/query.h"
 #include "numerics/normal.h"
 #include "train/sharded.h"
 
@@ -196,29 +196,18 @@ sharded_summarize(Sharded *sharded, ShardedSide *side, uint32 others)
 /* ---- Copies ---- */
 
 /* A statement that inserts `n` vectors, given as parameters. */
-static SPIPlanPtr
-PrepareInsert(const ShardedSide *side, Oid copy, int n)
+static char *
+InsertStatement(const ShardedSide *side, const Held *copy, int n)
 {
-	Oid			types[3 * INSERT_ROWS];
 	StringInfoData sql;
-	SPIPlanPtr	plan;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO %s (%s, bias, factors) VALUES ",
-					 sharded_relation_name(copy), quote_identifier(side->key.column));
+	appendStringInfo(&sql, "INSERT INTO %s (%s, bias, factors) VALUES ", copy->sql,
+					 quote_identifier(side->key.column));
 	for (int k = 0; k < n; k++)
-	{
 		appendStringInfo(&sql, "%s($%d, $%d, $%d)", k == 0 ? "" : ", ",
 						 3 * k + 1, 3 * k + 2, 3 * k + 3);
-		types[3 * k] = side->key.type;
-		types[3 * k + 1] = FLOAT4OID;
-		types[3 * k + 2] = FLOAT4ARRAYOID;
-	}
-	plan = SPI_prepare(sql.data, 3 * n, types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\": %s", sql.data, SPI_result_code_string(SPI_result));
-	pfree(sql.data);
-	return plan;
+	return sql.data;
 }
 
 /*
@@ -226,19 +215,30 @@ PrepareInsert(const ShardedSide *side, Oid copy, int n)
  * plain enough for whatever the copy is, and sent in batches where it is remote.
  */
 static void
-WriteCopy(const ShardedSide *side, Oid copy)
+WriteCopy(const ShardedSide *side, Held *copy)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(side->desc, &TTSOpsMinimalTuple);
+	MemoryContext plans = AllocSetContextCreate(CurrentMemoryContext,
+												"mf_train_sharded copy",
+												ALLOCSET_DEFAULT_SIZES);
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
 												"mf_train_sharded batch",
 												ALLOCSET_DEFAULT_SIZES);
 	Datum		values[3 * INSERT_ROWS];
-	SPIPlanPtr	plan = NULL;
+	Oid			types[3 * INSERT_ROWS];
+	SqlQuery	query = {.from = copy, .types = types, .values = values};
 	int			planned = 0;
 	uint64		written = 0;
 	int16		typlen;
 	bool		typbyval;
 
+	held_reopen(copy);
+	for (int k = 0; k < INSERT_ROWS; k++)
+	{
+		types[3 * k] = side->key.type;
+		types[3 * k + 1] = FLOAT4OID;
+		types[3 * k + 2] = FLOAT4ARRAYOID;
+	}
 	get_typlenbyval(side->key.type, &typlen, &typbyval);
 	tuplestore_rescan(side->rows);
 	for (uint32 from = 0; from < side->n; from += planned)
@@ -255,21 +255,28 @@ WriteCopy(const ShardedSide *side, Oid copy)
 			values[3 * k + 1] = slot->tts_values[ROW_BIAS];
 			values[3 * k + 2] = datumCopy(slot->tts_values[ROW_FACTORS], false, -1);
 		}
-		MemoryContextSwitchTo(outer);
-		if (plan == NULL || n != planned)
-			plan = PrepareInsert(side, copy, n);
+		if (n != planned)
+		{
+			MemoryContextSwitchTo(plans);
+			query.nargs = 3 * n;
+			query.sql = InsertStatement(side, copy, n);
+			query_prepare(&query);
+		}
+		MemoryContextSwitchTo(batch);
 		planned = n;
 		/* A rule of the user's may have made something else of it. */
-		if (SPI_execute_plan(plan, values, NULL, false, 0) == SPI_OK_INSERT)
-			written += SPI_processed;
+		written += query_write(&query, CMD_INSERT);
+		MemoryContextSwitchTo(outer);
 		MemoryContextReset(batch);
 	}
+	held_close(copy);
 	MemoryContextDelete(batch);
+	MemoryContextDelete(plans);
 	ExecDropSingleTupleTableSlot(slot);
 	if (written != side->n)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("could not write all vectors to \"%s\"", get_rel_name(copy)),
+				 errmsg("could not write all vectors to \"%s\"", copy->name),
 				 errdetail("Of %u vectors, %llu were written.", side->n,
 						   (unsigned long long) written),
 				 errhint("Look for a trigger or a rule on the table that keeps rows out.")));
@@ -280,11 +287,7 @@ sharded_write_copies(const ShardedSide *side)
 {
 	sharded_empty_copies(side);
 	for (int k = 0; k < side->ncopies; k++)
-	{
-		SPI_connect();
-		WriteCopy(side, side->copies[k]);
-		SPI_finish();
-	}
+		WriteCopy(side, &side->copies[k]);
 }
 
 /* ---- The half ---- */
@@ -320,7 +323,7 @@ sharded_run_half(Sharded *sharded, MfSide side, bool last)
 
 	if (self->rows != NULL)
 		tuplestore_end(self->rows);
-	self->rows = sharded_query(sharded, sql);
+	self->rows = sharded_query(sharded, self, sql, self->desc);
 	pfree(sql);
 	ratings = sharded_summarize(sharded, self, sharded->side[MF_OTHER_SIDE(side)].n);
 	if (ratings != sharded->ratings.pairs)

@@ -9,19 +9,21 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "executor/tstoreReceiver.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "model/query.h"
 #include "train/arguments.h"
 #include "train/sharded.h"
 
@@ -32,14 +34,6 @@ enum
 };
 
 /* ---- Arguments ---- */
-
-static void
-RelationGone(Oid relid)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_TABLE),
-			 errmsg("relation with OID %u does not exist", relid)));
-}
 
 static void
 ReadCopies(FunctionCallInfo fcinfo, int arg, const char *name, ShardedSide *side)
@@ -59,21 +53,26 @@ ReadCopies(FunctionCallInfo fcinfo, int arg, const char *name, ShardedSide *side
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be empty", name)));
-	side->copies = palloc(side->ncopies * sizeof(Oid));
+	side->copies = palloc(mul_size(side->ncopies, sizeof(Held)));
 	for (int k = 0; k < side->ncopies; k++)
 	{
+		Relation	rel;
+
 		if (nulls[k])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("%s must not contain nulls", name)));
-		side->copies[k] = DatumGetObjectId(oids[k]);
-		if (get_rel_name(side->copies[k]) == NULL)
-			RelationGone(side->copies[k]);
+		rel = try_relation_open(DatumGetObjectId(oids[k]), AccessShareLock);
+		if (rel == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("relation with OID %u does not exist", DatumGetObjectId(oids[k]))));
+		held_take(&side->copies[k], rel);
 		for (int j = 0; j < k; j++)
-			if (side->copies[j] == side->copies[k])
+			if (side->copies[j].relid == side->copies[k].relid)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("%s names \"%s\" twice", name, get_rel_name(side->copies[k]))));
+						 errmsg("%s names \"%s\" twice", name, side->copies[k].name)));
 	}
 }
 
@@ -119,29 +118,30 @@ RowDesc(const ModelKey *key)
 }
 
 static void
-CheckColumn(Oid relid, const char *name, Oid type)
+CheckColumn(Held *held, const char *name, Oid type)
 {
-	AttrNumber	attno = get_attnum(relid, name);
+	AttrNumber	attno = held_column(held, name);
+	Oid			found;
 
 	if (attno == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						name, get_rel_name(relid))));
-	if (get_atttype(relid, attno) != type)
+						name, held->name)));
+	found = TupleDescAttr(RelationGetDescr(held->rel), attno - 1)->atttypid;
+	if (found != type)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" is of type %s, not %s",
-						name, get_rel_name(relid),
-						format_type_be(get_atttype(relid, attno)), format_type_be(type))));
+						name, held->name, format_type_be(found), format_type_be(type))));
 }
 
 /* The columns of vectors, in a table of ratings or a copy. */
 static void
-CheckVectors(Oid relid)
+CheckVectors(Held *held)
 {
-	CheckColumn(relid, "bias", FLOAT4OID);
-	CheckColumn(relid, "factors", FLOAT4ARRAYOID);
+	CheckColumn(held, "bias", FLOAT4OID);
+	CheckColumn(held, "factors", FLOAT4ARRAYOID);
 }
 
 void
@@ -149,8 +149,8 @@ sharded_check_sources(Sharded *sharded, ModelKey key[2])
 {
 	ModelKey	again[2];
 
-	ratings_check(&sharded->side[MF_USERS].source, key);
-	ratings_check(&sharded->side[MF_ITEMS].source, again);
+	ratings_open(&sharded->side[MF_USERS].source, key);
+	ratings_open(&sharded->side[MF_ITEMS].source, again);
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 	{
 		if (key[side].type != again[side].type)
@@ -163,27 +163,19 @@ sharded_check_sources(Sharded *sharded, ModelKey key[2])
 							get_rel_name(sharded->side[MF_ITEMS].source.relid))));
 		sharded->side[side].key = key[side];
 		sharded->side[side].desc = RowDesc(&key[side]);
-		CheckVectors(sharded->side[side].source.relid);
+		CheckVectors(&sharded->side[side].source.held);
 		for (int k = 0; k < sharded->side[side].ncopies; k++)
 		{
-			CheckColumn(sharded->side[side].copies[k], key[side].column, key[side].type);
-			CheckVectors(sharded->side[side].copies[k]);
+			Held	   *copy = &sharded->side[side].copies[k];
+
+			CheckColumn(copy, key[side].column, key[side].type);
+			CheckVectors(copy);
+			held_close(copy);
 		}
 	}
 }
 
 /* ---- Queries ---- */
-
-char *
-sharded_relation_name(Oid relid)
-{
-	char	   *name = get_rel_name(relid);
-
-	/* Copies are locked by the statements that write them, and not before. */
-	if (name == NULL)
-		RelationGone(relid);
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
-}
 
 const char *
 sharded_rating_text(const RatingSource *source)
@@ -198,7 +190,7 @@ sharded_append_groups(StringInfo sql, const ShardedSide *side)
 	const RatingSource *source = &side->source;
 
 	appendStringInfo(sql, " FROM %s WHERE %s IS NOT NULL AND %s IS NOT NULL",
-					 sharded_relation_name(source->relid),
+					 source->held.sql,
 					 quote_identifier(source->user_col),
 					 quote_identifier(source->item_col));
 	if (source->rating_col != NULL)
@@ -212,10 +204,38 @@ sharded_append_skipped(StringInfo sql, const ShardedSide *side)
 	const RatingSource *source = &side->source;
 
 	appendStringInfo(sql, " FROM %s WHERE %s IS NULL OR %s IS NULL",
-					 sharded_relation_name(source->relid), quote_identifier(source->user_col),
+					 source->held.sql, quote_identifier(source->user_col),
 					 quote_identifier(source->item_col));
 	if (source->rating_col != NULL)
 		appendStringInfo(sql, " OR %s IS NULL", quote_identifier(source->rating_col));
+}
+
+typedef struct StoreRows
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+} StoreRows;
+
+/* Values that are stored out of line are fetched: the rows outlive the query. */
+static bool
+StoreRow(TupleTableSlot *slot, void *arg)
+{
+	StoreRows  *rows = arg;
+	Datum	   *values = palloc(rows->desc->natts * sizeof(Datum));
+
+	for (int i = 0; i < rows->desc->natts; i++)
+	{
+		values[i] = slot->tts_values[i];
+		if (!slot->tts_isnull[i] && TupleDescAttr(rows->desc, i)->attlen == -1 &&
+			VARATT_IS_EXTERNAL(DatumGetPointer(values[i])))
+			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
+	}
+	tuplestore_putvalues(rows->store, rows->desc, values, slot->tts_isnull);
+	for (int i = 0; i < rows->desc->natts; i++)
+		if (values[i] != slot->tts_values[i])
+			pfree(DatumGetPointer(values[i]));
+	pfree(values);
+	return true;
 }
 
 /*
@@ -225,57 +245,60 @@ sharded_append_skipped(StringInfo sql, const ShardedSide *side)
 static void
 BeginQuery(const Sharded *sharded)
 {
-	SPI_connect();
 	CommandCounterIncrement();
 	PushCopiedSnapshot(sharded->snapshot);
 	UpdateActiveSnapshotCommandId();
 }
 
-static void
-EndQuery(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
-}
-
 Tuplestorestate *
-sharded_query(const Sharded *sharded, const char *sql)
+sharded_query(const Sharded *sharded, const ShardedSide *side, const char *sql, TupleDesc desc)
 {
 	MemoryContext outer = MemoryContextSwitchTo(sharded->context);
-	Tuplestorestate *store = tuplestore_begin_heap(true, false, work_mem);
-	DestReceiver *dest = CreateDestReceiver(DestTuplestore);
-	SPIExecuteOptions options = {0};
-	int			status;
+	StoreRows	rows = {tuplestore_begin_heap(true, false, work_mem), desc};
+	Oid		   *columns = palloc(desc->natts * sizeof(Oid));
+	SqlQuery	query = {
+		.sql = sql,
+		.from = &side->source.held,
+		.ncolumns = desc->natts,
+		.columns = columns,
+		.read_only = true,		/* as the snapshot that is active has it */
+		.parallel = true,
+	};
 
-	SetTuplestoreDestReceiverParams(dest, store, sharded->context, true, NULL, NULL);
-	options.dest = dest;
-	options.read_only = true;	/* as the snapshot that is active has it */
+	for (int i = 0; i < desc->natts; i++)
+		columns[i] = TupleDescAttr(desc, i)->atttypid;
 	BeginQuery(sharded);
-	status = SPI_execute_extended(sql, &options);
-	if (status != SPI_OK_SELECT)	/* it is a SELECT, which no rule replaces */
-		elog(ERROR, "could not execute a query of ratings: %s", SPI_result_code_string(status));
-	EndQuery();
-	dest->rDestroy(dest);
+	query_receive(&query, StoreRow, &rows);
+	PopActiveSnapshot();
+	pfree(columns);
 	MemoryContextSwitchTo(outer);
-	return store;
+	return rows.store;
 }
 
 void
-sharded_query_numbers(const Sharded *sharded, const char *sql, int n, int64 *numbers)
+sharded_query_numbers(const Sharded *sharded, const ShardedSide *side, const char *sql,
+					  int n, int64 *numbers)
 {
-	BeginQuery(sharded);
-	/* A SELECT of aggregates without GROUP BY, which has one row. */
-	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not execute \"%s\"", sql);
-	for (int k = 0; k < n; k++)
-	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-										  k + 1, &isnull);
+	Oid		   *columns = palloc(n * sizeof(Oid));
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+	SqlQuery	query = {
+		.sql = sql,
+		.from = &side->source.held,
+		.ncolumns = n,
+		.columns = columns,
+		.read_only = true,	/* as the snapshot that is active has it */
+		.parallel = true,
+	};
+	bool		found;
 
-		numbers[k] = isnull ? 0 : DatumGetInt64(value);
-	}
-	EndQuery();
+	for (int k = 0; k < n; k++)
+		columns[k] = INT8OID;
+	BeginQuery(sharded);
+	found = query_row(&query, values, nulls);
+	PopActiveSnapshot();
+	for (int k = 0; k < n; k++)
+		numbers[k] = !found || nulls[k] ? 0 : DatumGetInt64(values[k]);
 }
 
 uint64
@@ -288,7 +311,7 @@ sharded_ratings(const Sharded *sharded, MfSide side)
 	appendStringInfoString(&sql, "SELECT pg_catalog.sum(n)::pg_catalog.int8 FROM (SELECT pg_catalog.count(*) AS n");
 	sharded_append_groups(&sql, &sharded->side[side]);
 	appendStringInfoString(&sql, ") s");
-	sharded_query_numbers(sharded, sql.data, 1, &ratings);
+	sharded_query_numbers(sharded, &sharded->side[side], sql.data, 1, &ratings);
 	return (uint64) ratings;
 }
 
@@ -311,13 +334,17 @@ sharded_several_moments(const Sharded *sharded)
 	return false;
 }
 
+/* TRUNCATE refuses a table that is open elsewhere in the session. */
 void
 sharded_empty_copies(const ShardedSide *side)
 {
-	SPI_connect();
 	for (int k = 0; k < side->ncopies; k++)
-		if (SPI_execute(psprintf("TRUNCATE %s", sharded_relation_name(side->copies[k])),
-						false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not empty \"%s\"", get_rel_name(side->copies[k]));	/* a utility statement */
-	SPI_finish();
+	{
+		Held	   *copy = &side->copies[k];
+
+		held_reopen(copy);
+		held_check(copy);
+		held_close(copy);
+		query_utility(psprintf("TRUNCATE %s", copy->sql));
+	}
 }

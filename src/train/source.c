@@ -138,17 +138,13 @@ CheckTimeType(Form_pg_attribute att)
 void
 source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 {
-	Relation	rel = try_relation_open(source->relid, AccessShareLock);
+	Relation	rel = source->held.rel;
 	Form_pg_attribute user;
 	Form_pg_attribute item;
 	Form_pg_attribute rating = NULL;
 	AttrNumber	attnums[4];
 	int			n = 0;
 
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", source->relid)));
 	CheckKind(rel);
 	CheckDistinctColumns(source);
 	user = source_column(rel, source, COLUMN_USER);
@@ -171,9 +167,32 @@ source_check(const RatingSource *source, ModelKey key[2], Oid *rating_type)
 	MakeKey(user, &key[MF_USERS]);
 	MakeKey(item, &key[MF_ITEMS]);
 	*rating_type = rating != NULL ? CheckRatingType(rating) : InvalidOid;
+}
 
-	/* The lock stays, so that what was checked is what will be read. */
-	relation_close(rel, NoLock);
+void
+ratings_open(RatingSource *source, ModelKey key[2])
+{
+	Relation	rel = try_relation_open(source->relid, AccessShareLock);
+	Oid			rating_type;
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", source->relid)));
+	held_take(&source->held, rel);
+	source_check(source, key, &rating_type);
+	(void) held_column(&source->held, source->user_col);
+	(void) held_column(&source->held, source->item_col);
+	if (source->rating_col != NULL)
+		(void) held_column(&source->held, source->rating_col);
+	if (source->time_col != NULL)
+		(void) held_column(&source->held, source->time_col);
+}
+
+void
+ratings_close(RatingSource *source)
+{
+	held_close(&source->held);
 }
 
 void
@@ -184,14 +203,6 @@ ratings_report_skipped(const char *name, uint64 skipped)
 				(errmsg_plural("skipped %llu row of \"%s\" with a null",
 							   "skipped %llu rows of \"%s\" with a null",
 							   skipped, (unsigned long long) skipped, name)));
-}
-
-void
-ratings_check(const RatingSource *source, ModelKey key[2])
-{
-	Oid			rating_type;
-
-	source_check(source, key, &rating_type);
 }
 
 /*
@@ -254,9 +265,7 @@ source_query(const RatingSource *source)
 		appendStringInfo(&query, ", %s", quote_identifier(source->rating_col));
 	if (source->holdout == HOLDOUT_TIME)
 		AppendPlace(&query, source);
-	appendStringInfo(&query, " FROM %s",
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(source->relid)),
-												get_rel_name(source->relid)));
+	appendStringInfo(&query, " FROM %s", source->held.sql);
 	AppendConditions(&query, source);
 	return query.data;
 }
@@ -264,5 +273,5 @@ source_query(const RatingSource *source)
 const char *
 source_name(const RatingSource *source)
 {
-	return get_rel_name(source->relid);
+	return source->held.name;
 }

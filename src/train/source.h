@@ -6,7 +6,7 @@
 
 #include "train/ratings.h"
 
-/* ratings_check(), and the base type of the rating column (or InvalidOid). */
+/* The checks of an open source; and the base type of the rating column, or InvalidOid. */
 extern void source_check(const RatingSource *source, ModelKey key[2],
 						 Oid *rating_type);
 

@@ -4,7 +4,7 @@
  * The way of a training, all of it in the caller's transaction:
  *
  *	 options_read		the arguments, checked
- *	 ratings_check		the rating table and its columns, checked
+ *	 ratings_open		the rating table and its columns, checked; open until the end
  *	 model_target_open	may the model be written here? lock its name
  *	 model_owner_begin	from here on as the owner of the tables that are there
  *	 ratings_read		the ratings, read once and indexed both ways
@@ -26,7 +26,6 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -95,7 +94,7 @@ IndexStartsWith(Oid index, AttrNumber attno)
 static void
 AdviseUserIndex(const RatingSource *source)
 {
-	Relation	rel = relation_open(source->relid, AccessShareLock);
+	Relation	rel = source->held.rel;
 	char		kind = rel->rd_rel->relkind;
 	bool		found = false;
 
@@ -120,7 +119,6 @@ AdviseUserIndex(const RatingSource *source)
 							 quote_identifier(source->user_col),
 							 quote_identifier(source->item_col))));
 	}
-	relation_close(rel, NoLock);
 }
 
 /* A column that was named, if only by default, would be believed to matter. */
@@ -418,6 +416,9 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 						ratings->pairs, crew_workers(crew))));
 	fit_run(fit, options, ratings, crew);
 	crew_end(crew);
+	/* What was read of an earlier model has been read; to write it is another matter. */
+	if (options->warm != NULL)
+		model_release(options->warm);
 
 	StoreModel(target, options, ratings, crew);
 	training_fill_record(record, source, options, ratings, fit);
@@ -451,7 +452,7 @@ training_check_name(const ModelTarget *target, const RatingSource *source,
 }
 
 Datum
-training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *source,
+training_run(FunctionCallInfo fcinfo, const char *function, RatingSource *source,
 			 TrainOptions *options, Fit *fit, MemoryContext outer)
 {
 	ModelKey	key[2];
@@ -459,9 +460,10 @@ training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *
 	ModelRecord record;
 	ActingOwner acting;
 
-	ratings_check(source, key);
+	ratings_open(source, key);
 	target = model_target_open(get_func_namespace(fcinfo->flinfo->fn_oid), options->model, key);
 	training_check_name(target, source, options);
+	target->model = options->warm;
 	/* A model that is not to be ranked by, a trial of mf_tune's say, needs none. */
 	if (options->index_new)
 		AdviseUserIndex(source);
@@ -480,6 +482,8 @@ training_run(FunctionCallInfo fcinfo, const char *function, const RatingSource *
 		training_end();
 	}
 	PG_END_TRY();
+	model_target_close(target);
+	ratings_close(source);
 
 	MemoryContextSwitchTo(outer);
 	return training_result(fcinfo, target, &record);

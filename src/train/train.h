@@ -20,8 +20,9 @@ extern void training_end(void);
 
 /*
  * Opens the model that an argument names, or the default, as it is now, and keeps
- * its name locked, so that what is read of it stays so until it is written. The
- * snapshot that shows it is left active. An error where it is not the caller's.
+ * its name locked, so that what is read of it stays so until it is written. It is
+ * held; the snapshot that shows it is left active. An error where it is not the
+ * caller's.
  */
 extern Model *training_open_model(FunctionCallInfo fcinfo, int arg);
 
@@ -33,7 +34,7 @@ extern void training_read_options(const Model *model, ModelRecord *record);
  * chosen as they were, and its options, those in force where none was given. An
  * error if the table is gone. The source is locked, but not checked.
  */
-extern void training_repeat(const Model *model, RatingSource *source,
+extern void training_repeat(Model *model, RatingSource *source,
 							TrainOptions *options);
 
 /* An error where a name that was not given stands for a model of another table. */
@@ -42,7 +43,7 @@ extern void training_check_name(const ModelTarget *target, const RatingSource *s
 
 /* What mf_train and mf_retrain share, once the arguments are read. */
 extern Datum training_run(FunctionCallInfo fcinfo, const char *function,
-						  const RatingSource *source, TrainOptions *options,
+						  RatingSource *source, TrainOptions *options,
 						  Fit *fit, MemoryContext outer);
 
 /* A model's Gramian as mf_models keeps it. */

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
 
 #include "compat.h"
 #include "model/scan.h"
@@ -24,7 +23,6 @@ warm_side(const Model *model, MfSide which, const IdSet *ids, AlsSide *side)
 	SideRow		row;
 
 	id_search_init(&search, ids);
-	SPI_connect();
 	scan = side_scan_begin(model, which, SIDE_SCAN_VECTORS, false, (Datum) 0);
 	while (side_scan_next(scan, &row))
 	{
@@ -37,5 +35,4 @@ warm_side(const Model *model, MfSide which, const IdSet *ids, AlsSide *side)
 		side->bias[k] = row.bias;
 	}
 	side_scan_end(scan);
-	SPI_finish();
 }
