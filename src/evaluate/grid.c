@@ -80,7 +80,7 @@ ReadRange(GridOption *option, Datum value)
 							  "(SELECT pg_catalog.min(key) FROM pg_catalog.jsonb_object_keys($1) key "
 							  "WHERE NOT key OPERATOR(pg_catalog.=) ANY ('{min,max,log}'))",
 							  1, &type, &value, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read a range");
+		elog(ERROR, "could not read a range");	/* it is one row of constants */
 	for (int c = 0; c < 4; c++)
 		texts[c] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, c + 1);
 	if (texts[3] != NULL)
@@ -111,7 +111,7 @@ ReadValues(GridOption *option, Datum value, bool many, MemoryContext context)
 		"SELECT $1::pg_catalog.text, $1 OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof($1)";
 
 	if (SPI_execute_with_args(sql, 1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the values of an option");
+		elog(ERROR, "could not read the values of an option");	/* a SELECT */
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -153,7 +153,7 @@ ReadGrid(Grid *grid, Jsonb *json, MemoryContext context)
 	if (SPI_execute_with_args("SELECT key, value, pg_catalog.jsonb_typeof(value) "
 							  "FROM pg_catalog.jsonb_each($1)",
 							  1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read grid");
+		elog(ERROR, "could not read grid"); /* a SELECT */
 	table = SPI_tuptable;
 	grid->n = SPI_processed;
 	grid->options = MemoryContextAllocZero(context, Max(grid->n, 1) * sizeof(GridOption));

@@ -63,7 +63,11 @@ TrainArguments(Oid extension_schema, Oid **types, char ***names)
 	}
 	ReleaseCatCacheList(list);
 	if (inputs < 0)
-		elog(ERROR, "function mf_train is not in the schema of the extension");
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("there is no function mf_train() in schema \"%s\", where the extension is",
+						get_namespace_name(extension_schema)),
+				 errhint("Somebody has renamed or moved it. Put it back.")));
 	return inputs;
 }
 
@@ -144,7 +148,7 @@ AppendOptions(StringInfo sql, const TrainCall *call, Jsonb *options, const char 
 	if (SPI_execute_with_args("SELECT key, value OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof(value) "
 							  "FROM pg_catalog.jsonb_each($1)",
 							  1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read options");
+		elog(ERROR, "could not read options");	/* a SELECT */
 	for (uint64 k = 0; k < SPI_processed; k++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[k];
@@ -204,15 +208,15 @@ mf_train_with(PG_FUNCTION_ARGS)
 	call.rating_col = PG_ARGISNULL(4) ? NULL : NameStr(*PG_GETARG_NAME(4));
 	call.model = PG_ARGISNULL(5) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(5));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+		elog(ERROR, "return type must be a row type");	/* as it is declared */
 
 	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+		elog(ERROR, "SPI_connect failed");	/* it never does */
 	sql = train_statement(&call, PG_GETARG_JSONB_P(1), "options");
 	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not call mf_train");
+		elog(ERROR, "could not call mf_train"); /* it returns a row, or an error */
 	result = SPI_returntuple(SPI_tuptable->vals[0], BlessTupleDesc(desc));
 	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");
+		elog(ERROR, "SPI_finish failed");	/* it was connected */
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }

@@ -58,8 +58,13 @@ tune_query(int expected, const char *format,...)
 		enlargeStringInfo(&sql, needed);
 	}
 	result = SPI_execute(sql.data, false, 0);
+	/* Of the tables that are read and written here the user's own is one. */
 	if (result != expected)
-		elog(ERROR, "could not run \"%s\": %s", sql.data, SPI_result_code_string(result));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a rule of a table has made something else of a statement"),
+				 errdetail("The statement was: %s", sql.data),
+				 errhint("Drop the rules of the table of results.")));
 	pfree(sql.data);
 }
 

@@ -164,7 +164,7 @@ MakeProtocol(Search *search)
 									   "'folds', $5, 'seed', $6, 'test', $7, 'k', $8, 'relevant', %s)::pg_catalog.text",
 									   search->relevant),
 							  8, types, values, nulls, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not describe the protocol");
+		elog(ERROR, "could not describe the protocol"); /* a SELECT of constants */
 	search->protocol = MemoryContextStrdup(search->context,
 										   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 }
@@ -333,7 +333,7 @@ mf_tune(PG_FUNCTION_ARGS)
 		!castNode(CallContext, fcinfo->context)->atomic;
 	search.call.extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+		elog(ERROR, "return type must be a row type");	/* as it is declared */
 	desc = BlessTupleDesc(desc);
 
 	if (SPI_connect_ext(search.commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)

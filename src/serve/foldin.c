@@ -142,7 +142,7 @@ mf_fold_in_final(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+		elog(ERROR, "return type must be a row type");	/* as it is declared */
 	values[0] = Float4GetDatum(entity.bias);
 	values[1] = PointerGetDatum(FactorsArray(&entity));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

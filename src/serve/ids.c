@@ -169,6 +169,6 @@ id_convert(IdConversion *conversion, Datum id, Datum *result)
 		case ID_UNPREPARED:
 			break;
 	}
-	elog(ERROR, "conversion of an id was not prepared");
+	elog(ERROR, "conversion of an id was not prepared");	/* by the code before it */
 	return false;
 }

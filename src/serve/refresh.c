@@ -263,7 +263,7 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 
 	MemoryContextSwitchTo(outer);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+		elog(ERROR, "return type must be a row type");	/* as it is declared */
 	for (int k = 0; k < 6; k++)
 		values[k] = Int64GetDatum(counts[k]);
 	result = HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));

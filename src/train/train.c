@@ -330,7 +330,7 @@ training_result(FunctionCallInfo fcinfo, const ModelTarget *target, const ModelR
 	bool		nulls[7] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+		elog(ERROR, "return type must be a row type");	/* as it is declared */
 	values[0] = CStringGetTextDatum(ModelDisplayName(target));
 	values[1] = Int64GetDatum(record->users);
 	values[2] = Int64GetDatum(record->items);

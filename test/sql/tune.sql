@@ -208,6 +208,11 @@ INSERT INTO written (trial, source, protocol, options, ndcg, seconds, finished_a
 	SELECT 7, source, protocol, NULL::jsonb, 2::float8, 0, now() FROM written UNION ALL SELECT 8, source, protocol, '{"factors": 5}', 'NaN', 0, now() FROM written;
 CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', results => 'written', metric => 'ndcg', verbose => false) \gset
 SELECT :'best', :score BETWEEN 0 AND 1 AS score;
+CREATE TABLE ruled (LIKE single INCLUDING ALL);
+CREATE RULE nothing AS ON INSERT TO ruled DO INSTEAD NOTHING;
+\set VERBOSITY sqlstate
+CALL mf_tune('ratings', '{"factors": 2, "iterations": 1}', results => 'ruled', verbose => false);
+\set VERBOSITY default
 CREATE TABLE two AS VALUES (1, 1, 1.0), (2, 1, 2.0);
 ALTER TABLE two RENAME column1 TO user_id;
 ALTER TABLE two RENAME column2 TO item_id;
