@@ -21,8 +21,8 @@ CREATE FUNCTION memory() RETURNS bigint LANGUAGE sql VOLATILE AS
 CREATE TABLE calls (calls int, call text);
 INSERT INTO calls VALUES
 	(100000, $$SELECT count(*) FROM mf_topk(1 + n % 20, 3, 'memory')$$),
-	(100000, $$SELECT count(*) FROM mf_topk(1 + n % 20, 3, 'memory', live => true, diversity => 0.5)$$),
-	(100000, $$SELECT count(*) FROM mf_topk(1 + n % 20, 3, 'memory', candidates => ARRAY[1 + n % 10, 2], exclude => ARRAY[n])$$),
+	(20000, $$SELECT count(*) FROM mf_topk(1 + n % 20, 3, 'memory', live => true, diversity => 0.5)$$),
+	(20000, $$SELECT count(*) FROM mf_topk(1 + n % 20, 3, 'memory', candidates => ARRAY[1 + n % 10, 2], exclude => ARRAY[n])$$),
 	(20000, $$SELECT count(*) FROM mf_topk(md5((1 + n % 20)::text)::uuid, 3, NULL::text, model => 'named')$$),
 	(20000, $$SELECT count(mf_topk) FROM (SELECT mf_topk(1 + n % 20, 3, 'memory')) t$$),
 	(20000, $$SELECT count(*) FROM mf_topk(1 + n % 20, 3, CASE n % 2 WHEN 0 THEN 'memory' ELSE 'public.memory' END)$$),
@@ -46,6 +46,7 @@ INSERT INTO calls VALUES
 	(100000, $$SELECT mf_solve(ARRAY[k, 1]::real[], 0.5::real, n % 5, mf_explicit(3, 0.1)) FROM generate_series(1, 3) k$$),
 	(100000, $$SELECT mf_solve_error(ARRAY[k, 1]::real[], 1 + n % 5, mf_implicit()) FROM generate_series(1, 3) k$$),
 	(100000, $$SELECT mf_gramian(ARRAY[k, n]::real[]) FROM generate_series(1, 3) k$$),
+	(100000, $$SELECT mf_digest(k, n % 5) FROM generate_series(1, 3) k$$),
 	(1000, $$SELECT length(mf_map_svg(CASE WHEN n > 0 THEN 'memory' END))$$),
 	(1000, $$SELECT length(mf_history_svg(CASE WHEN n > 0 THEN 'memory' END))$$),
 	(100000, $$SELECT mf_default() FROM generate_series(1, 1) k WHERE k < n + 2$$);
