@@ -32,11 +32,11 @@ BEGIN
 
 	-- each user's vector from all of the user's rows
 	EXECUTE format('SELECT count(*) = %s AND max(abs((v).bias - bias)) < 1e-4 AND max((v).factors <-> factors) < 1e-4
-		FROM (SELECT %I AS id, mf_fold_in(format(''%%s'', %I), %s, ''served'') v FROM %s WHERE %s GROUP BY 1) f JOIN served_users u ON u.%2$I = f.id',
+		FROM (SELECT %I AS id, mf_fold_in(%I::text, %s, ''served'') v FROM %s WHERE %s GROUP BY 1) f JOIN served_users u ON u.%2$I = f.id',
 		users, user_col, item_col, rating, source, counts) INTO folded;
 
 	-- all that a user can be recommended, by plain SQL
-	EXECUTE format('CREATE TABLE plain AS SELECT format(''%%s'', u.%1$I) AS u, format(''%%s'', i.%2$I) AS item,
+	EXECUTE format('CREATE TABLE plain AS SELECT u.%1$I::text AS u, i.%2$I::text AS item,
 			least(greatest(mean + u.bias + i.bias - (u.factors <#> i.factors), CASE feedback WHEN ''explicit'' THEN rating_min ELSE ''-inf'' END),
 				CASE feedback WHEN ''explicit'' THEN rating_max ELSE ''inf'' END) AS score,
 			row_number() OVER (PARTITION BY u.%1$I ORDER BY mean + u.bias + i.bias - (u.factors <#> i.factors) DESC, i.%2$I) AS place
@@ -61,12 +61,12 @@ BEGIN
 	-- plain SQL's; each array with NULLs, repetitions and ids that are not there
 	EXECUTE format($q$
 		SELECT count(*) FILTER (WHERE got IS DISTINCT FROM want) || ' of ' || count(*)
-		FROM (SELECT %1$I AS id, format('%%s', %1$I) AS u FROM served_users) u, (VALUES (3), (1000)) k (k),
+		FROM (SELECT %1$I AS id, %1$I::text AS u FROM served_users) u, (VALUES (3), (1000)) k (k),
 			(SELECT array_agg(a) AS few FROM (SELECT item a FROM (SELECT DISTINCT item FROM plain) x ORDER BY hashtext(item) LIMIT 12) y) s,
 			(SELECT array_agg(a) AS many FROM (SELECT item a FROM (SELECT DISTINCT item FROM plain) x ORDER BY hashtext(item) OFFSET 9) y) o,
 			LATERAL (VALUES (few, NULL), (NULL, few), (few, many), (many || few || NULL || few, few[1:5] || NULL || few[1:5]),
 				('{}', NULL), (NULL, '{}'), (ARRAY[NULL], '{}'), (many, ARRAY[NULL])) c (c, x),
-			LATERAL (SELECT array_agg(format('%%s', t.item) ORDER BY n) AS got FROM mf_topk(id, k, item_type => NULL::%2$s, model => 'served',
+			LATERAL (SELECT array_agg(t.item::text ORDER BY n) AS got FROM mf_topk(id, k, item_type => NULL::%2$s, model => 'served',
 				candidates => c::%2$s[], exclude => x::%2$s[]) WITH ORDINALITY t (item, score, n)) g,
 			LATERAL (SELECT array_agg(item ORDER BY place) AS want FROM (SELECT item, place FROM plain p WHERE p.u = u.u
 				AND (c IS NULL OR item = ANY (c)) AND (x IS NULL OR item <> ALL (array_remove(x, NULL))) ORDER BY place LIMIT k) l) w$q$,
