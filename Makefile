@@ -14,7 +14,7 @@ NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 	sgd judge metrics
 RANK = vector operators topk page directory cache writer build insert candidates scan search \
 	vacuum pack check
-MODEL = number idsql idtext keysize name held query filter tables owner record catalog guard write indexes manage parallel \
+MODEL = number idsql idtext idrelation keysize name held query filter tables owner record catalog guard write indexes manage parallel \
 	lookup cache recent tids rows gramian scan
 TRAIN = bigarray columns source idsort idargument digest ids triples stream matrix build \
 	select values read arguments options options_sgd progress crew epoch heldout \

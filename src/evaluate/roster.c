@@ -48,7 +48,7 @@ ReadModel(Model *model, MfSide side, RosterSide *roster, IdDict *dict)
 
 	roster->bias = MemoryContextAllocHuge(context, space * sizeof(float));
 	roster->factors = MemoryContextAllocHuge(context, mul_size(space, d * sizeof(float)));
-	scan = side_scan_begin(model, side, SIDE_SCAN_VECTORS, false, (Datum) 0);
+	scan = side_scan_begin(model, side, SIDE_SCAN_VECTORS, NULL);
 	while (side_scan_next(scan, &row))
 	{
 		side_scan_check_finite(scan, &row);

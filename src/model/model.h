@@ -294,7 +294,4 @@ extern const float *model_factors(const Model *model, const ModelSide *side,
  */
 extern const float *model_gramian(Model *model, MfSide side);
 
-/* The key type's equality, for SQL text: OPERATOR(pg_catalog.=). */
-extern char *model_equality_operator(Oid type);
-
 #endif							/* FACTOR_MODEL_H */

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
@@ -28,6 +29,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/idsql.h"
 #include "model/query.h"
 #include "model/recent.h"
 #include "model/tids.h"
@@ -271,14 +273,15 @@ static bool
 FetchBySql(const Model *model, ModelSide *side, Datum id, ModelEntity *entity)
 {
 	static const Oid columns[] = {FLOAT4OID, FLOAT4ARRAYOID};
+	Oid			type = getBaseType(side->key.type);
 	SqlFetch	fetch = {model, side, CurrentMemoryContext, entity, false};
 	SqlQuery	query = {
 		.sql = psprintf("SELECT bias, factors FROM ONLY %s WHERE %s %s $1", side->table,
-						quote_identifier(side->key.column),
-						model_equality_operator(side->key.type)),
+						sql_column(NULL, side->key.column, side->key.type),
+						sql_operator(side->key.type, BTEqualStrategyNumber)),
 		.from = &side->held,
 		.nargs = 1,
-		.types = &side->key.type,
+		.types = &type,
 		.values = &id,
 		.ncolumns = lengthof(columns),
 		.columns = columns,

@@ -37,6 +37,7 @@ struct SideScan
 	const ModelSide *side;
 	SideScanKind kind;
 	QueryScan  *rows;
+	IdRelations only;			/* the ids that are wanted; empty: all */
 	TupleTableSlot *slot;		/* the row */
 	MemoryContext row_context;	/* of one row's detoasted factors */
 	MemoryContext id_context;	/* of the last row's id */
@@ -60,18 +61,14 @@ static const int ncolumns[] = {
 };
 
 SideScan *
-side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_ids, Datum ids)
+side_scan_begin(const Model *model, MfSide which, SideScanKind kind, const IdArray *only)
 {
 	SideScan   *scan = palloc0(sizeof(SideScan));
 	const ModelSide *side = &model->side[which];
 	const char *key = quote_identifier(side->key.column);
-	Oid			type = get_array_type(side->key.type);
 	const Oid	types[] = {side->key.type, FLOAT4OID, FLOAT4ARRAYOID, INT4OID, INT8OID};
 	SqlQuery	query = {
 		.from = &side->held,
-		.nargs = with_ids ? 1 : 0,
-		.types = &type,
-		.values = &ids,
 		.ncolumns = ncolumns[kind],
 		.columns = types,
 		.collation = side->key.collation,
@@ -80,10 +77,14 @@ side_scan_begin(const Model *model, MfSide which, SideScanKind kind, bool with_i
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT %s%s FROM ONLY %s", key, columns[kind], side->table);
-	if (with_ids)
-		appendStringInfo(&sql, " WHERE %s %s ANY ($1)", key,
-						 model_equality_operator(side->key.type));
+	appendStringInfo(&sql, "SELECT %s%s FROM ONLY %s t", key, columns[kind], side->table);
+	if (only != NULL)
+	{
+		id_relations_add(&scan->only, "mf_ids", side->key.type, only);
+		query.environment = scan->only.environment;
+		appendStringInfo(&sql, " WHERE %s",
+						 id_relation_condition("t", side->key.column, side->key.type, "mf_ids"));
+	}
 	appendStringInfo(&sql, " ORDER BY %s", key);
 	query.sql = sql.data;
 
@@ -173,6 +174,7 @@ void
 side_scan_end(SideScan *scan)
 {
 	query_scan_end(scan->rows);
+	id_relations_end(&scan->only);
 	MemoryContextDelete(scan->row_context);
 	MemoryContextDelete(scan->id_context);
 	pfree(scan);

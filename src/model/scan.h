@@ -4,6 +4,7 @@
 #ifndef FACTOR_SCAN_H
 #define FACTOR_SCAN_H
 
+#include "model/idrelation.h"
 #include "model/model.h"
 
 typedef struct SideScan SideScan;
@@ -27,11 +28,10 @@ typedef enum SideScanKind
 } SideScanKind;
 
 /*
- * Starts to read, as the caller. With `ids`, an array of the key's type, only
- * those rows. The model is held.
+ * Starts to read, as the caller. With `ids`, n of the key's type, only those rows. The model is held.
  */
 extern SideScan *side_scan_begin(const Model *model, MfSide side, SideScanKind kind,
-								 bool with_ids, Datum ids);
+								 const IdArray *only);
 
 /* The next row, valid until the next call; false at the end. */
 extern bool side_scan_next(SideScan *scan, SideRow *row);

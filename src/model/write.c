@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -26,6 +27,8 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/idrelation.h"
+#include "model/idsql.h"
 #include "model/query.h"
 
 #define NEW_ROWS "mf_new_rows"
@@ -186,7 +189,7 @@ WriteRows(ModelTarget *target, MfSide side, int factors, uint32 n,
 		query.sql = psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS "
 							 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
 							 query.from->sql, key,
-							 model_equality_operator(target->key[side].type), key);
+							 sql_operator(target->key[side].type, BTEqualStrategyNumber), key);
 		(void) query_write(&query, CMD_DELETE);
 	}
 
@@ -213,22 +216,15 @@ void
 model_delete_rows(ModelTarget *target, MfSide side, uint32 n, Datum *ids)
 {
 	const ModelKey *key = &target->key[side];
-	Oid			type = get_array_type(key->type);
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	Datum		array;
-	SqlQuery	query = {
-		.from = &target->held[side],
-		.nargs = 1,
-		.types = &type,
-		.values = &array,
-	};
+	IdArray		gone = {n, ids};
+	IdRelations relations = {0};
+	SqlQuery	query = {.from = &target->held[side]};
 
 	model_target_recheck(target);
-	get_typlenbyvalalign(key->type, &typlen, &typbyval, &typalign);
-	array = PointerGetDatum(construct_array(ids, n, key->type, typlen, typbyval, typalign));
-	query.sql = psprintf("DELETE FROM ONLY %s WHERE %s %s ANY ($1)", query.from->sql,
-						 quote_identifier(key->column), model_equality_operator(key->type));
+	id_relations_add(&relations, "mf_gone", key->type, &gone);
+	query.environment = relations.environment;
+	query.sql = psprintf("DELETE FROM ONLY %s t WHERE %s", query.from->sql,
+						 id_relation_condition("t", key->column, key->type, "mf_gone"));
 	(void) query_write(&query, CMD_DELETE);
+	id_relations_end(&relations);
 }

@@ -67,6 +67,15 @@ Prepare(IdConversion *conversion, Oid from, Oid to)
 	return true;
 }
 
+bool
+id_column_suits(Oid type, const ModelKey *key)
+{
+	Oid			from = getBaseType(type);
+	Oid			to = getBaseType(key->type);
+
+	return from == to || (IsInteger(from) && IsInteger(to));
+}
+
 static const char *
 SideName(MfSide side)
 {

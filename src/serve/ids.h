@@ -29,6 +29,12 @@ typedef struct IdConversion
 } IdConversion;
 
 /*
+ * May a column of type `type` hold ids of a key: the same base type, or both of
+ * them integers? Its values are converted as arguments are.
+ */
+extern bool id_column_suits(Oid type, const ModelKey *key);
+
+/*
  * From an argument of type `type` to the side's key; remembers what it found
  * (`context` holds that). Errors if there is no way.
  */

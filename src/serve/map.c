@@ -59,7 +59,7 @@ ReadSide(const Model *model, MfSide which, MapPoint **points, float **vectors)
 
 	*points = palloc(capacity * sizeof(MapPoint));
 	*vectors = MemoryContextAllocHuge(context, mul_size(capacity, d * sizeof(float)));
-	scan = side_scan_begin(model, which, SIDE_SCAN_COUNTS, false, (Datum) 0);
+	scan = side_scan_begin(model, which, SIDE_SCAN_COUNTS, NULL);
 	while (side_scan_next(scan, &row))
 	{
 		MemoryContext old;

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "model/idrelation.h"
 #include "model/query.h"
 #include "serve/pairs.h"
 #include "serve/pairscan.h"
@@ -90,13 +91,18 @@ static bool
 ReceivePair(TupleTableSlot *slot, void *arg)
 {
 	PairReceiver *receiver = arg;
+	SeenRequest *source = receiver->spec->source;
+	Datum		user;
+	Datum		item;
 
 	if (++receiver->rows % ROWS_PER_CHECK == 0)
 		Report(receiver);
-	if (slot->tts_isnull[0] || slot->tts_isnull[1])
+	if (slot->tts_isnull[0] || slot->tts_isnull[1] ||
+		!id_convert(&source->convert[MF_USERS], slot->tts_values[0], &user) ||
+		!id_convert(&source->convert[MF_ITEMS], slot->tts_values[1], &item))
 		return true;
-	id_dict_put(receiver->users, slot->tts_values[0]);
-	id_dict_put(receiver->items, slot->tts_values[1]);
+	id_dict_put(receiver->users, user);
+	id_dict_put(receiver->items, item);
 	if (++receiver->nbatch == ID_BATCH)
 		TakeBatch(receiver);
 	return true;
@@ -130,33 +136,31 @@ Statement(const SeenPairsSpec *spec)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT %s", quote_identifier(record->user_col));
 	appendStringInfo(&sql, ", %s", quote_identifier(record->item_col));
-	appendStringInfo(&sql, " FROM %s", spec->source->source.sql);
+	appendStringInfo(&sql, " FROM %s r", spec->source->source.sql);
 	if (spec->only_some)
-		appendStringInfo(&sql, " WHERE %s %s ANY ($1)", quote_identifier(record->user_col),
-						 model_equality_operator(getBaseType(spec->model->side[MF_USERS].key.type)));
+		appendStringInfo(&sql, " WHERE %s",
+						 id_relation_condition("r", record->user_col,
+											   spec->source->type[MF_USERS], "mf_only_users"));
 	return sql.data;
 }
 
 static void
 ReadBySelect(const SeenPairsSpec *spec, PairWriter *writer)
 {
-	Oid			type = get_array_type(getBaseType(spec->model->side[MF_USERS].key.type));
-	const Oid	columns[] = {
-		getBaseType(spec->model->side[MF_USERS].key.type),
-		getBaseType(spec->model->side[MF_ITEMS].key.type)
-	};
 	SqlQuery	query = {
 		.sql = Statement(spec),
 		.from = &spec->source->source,
-		.nargs = spec->only_some ? 1 : 0,
-		.types = &type,
-		.values = &spec->user_array,
-		.ncolumns = lengthof(columns),
-		.columns = columns,
+		.ncolumns = 2,
+		.columns = spec->source->type,
 		.read_only = true,
 	};
+	IdArray		users = {spec->nusers, spec->users};
+	IdRelations relations = {0};
 	PairReceiver receiver = {0};
 
+	if (spec->only_some)
+		id_relations_add(&relations, "mf_only_users", spec->model->side[MF_USERS].key.type, &users);
+	query.environment = relations.environment;
 	receiver.spec = spec;
 	receiver.writer = writer;
 	receiver.users = MakeDict(&spec->model->side[MF_USERS].key, spec->users, spec->nusers);
@@ -165,6 +169,7 @@ ReadBySelect(const SeenPairsSpec *spec, PairWriter *writer)
 
 	query_receive(&query, ReceivePair, &receiver);
 	TakeBatch(&receiver);
+	id_relations_end(&relations);
 	id_dict_free(receiver.users);
 	id_dict_free(receiver.items);
 }

@@ -12,11 +12,10 @@ typedef struct SeenPairs SeenPairs;
 typedef struct SeenPairsSpec
 {
 	const Model *model;
-	const struct SeenRequest *source;	/* the table, held open */
+	struct SeenRequest *source;	/* the table, held open */
 	const Datum *users;			/* of the users' key type, in their order */
 	uint32		nusers;
-	bool		only_some;		/* `user_array` holds the users that are wanted */
-	Datum		user_array;
+	bool		only_some;		/* these are not all of the model's */
 	const Datum *items;
 	uint32		nitems;
 	const uint32 *item_row;		/* of an item: the row to note */

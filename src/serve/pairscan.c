@@ -226,6 +226,7 @@ CanScan(const SeenPairsSpec *spec, Relation rel, const AttrNumber *attno)
 {
 	for (int side = 0; side < 2; side++)
 		if (!ids_are_values(&spec->model->side[side].key) ||
+			spec->source->type[side] != getBaseType(spec->model->side[side].key.type) ||
 			TupleDescAttr(RelationGetDescr(rel), attno[side] - 1)->attgenerated != '\0')
 			return false;
 	return rel->rd_rel->relkind == RELKIND_RELATION &&

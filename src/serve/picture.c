@@ -15,6 +15,7 @@
 #include <math.h>
 
 #include "access/relation.h"
+#include "access/stratnum.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -26,6 +27,7 @@
 
 #include "compat.h"
 #include "model/catalog.h"
+#include "model/idsql.h"
 #include "model/idtext.h"
 #include "model/query.h"
 #include "serve/call.h"
@@ -120,8 +122,8 @@ FindLabels(FunctionCallInfo fcinfo, const Model *model, MfSide which, LabelSourc
 	CheckLabelKey(&labels->held, key, side->key.type);
 	labels->sql = psprintf("SELECT %s::pg_catalog.text FROM %s WHERE %s %s $1 LIMIT 1",
 						   quote_identifier(pstrdup(column)), labels->held.sql,
-						   quote_identifier(pstrdup(key)),
-						   model_equality_operator(side->key.type));
+						   sql_column(NULL, key, LabelColumnType(&labels->held, key)),
+						   sql_operator(side->key.type, BTEqualStrategyNumber));
 }
 
 /* Whether the labels' table has an entity; its label, or NULL. */

@@ -93,7 +93,7 @@ AllocSide(Refresh *refresh, MfSide which, const IdSet *ids)
 }
 
 /* The ids of a partial read: those in the ratings, and what is named. */
-static Datum
+static IdArray
 IdsToRead(const RefreshSide *side)
 {
 	Size		n = side->ids->n + side->named.n;
@@ -101,8 +101,7 @@ IdsToRead(const RefreshSide *side)
 
 	memcpy(ids, side->ids->ids, side->ids->n * sizeof(Datum));
 	memcpy(ids + side->ids->n, side->named.ids, side->named.n * sizeof(Datum));
-	return PointerGetDatum(construct_array(ids, (int) n, side->ids->key.type, side->type->typlen,
-										   side->type->typbyval, side->type->typalign));
+	return (IdArray) {(uint32) n, ids};
 }
 
 /* What is not read, to begin with all; each row that is read is taken away. */
@@ -143,7 +142,7 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	const ModelSide *table = &refresh->model->side[which];
 	size_t		stride = als_stride(refresh->spec.factors);
 	MemoryContext context = CurrentMemoryContext;
-	Datum		only = (Datum) 0;
+	IdArray		only = {0};
 	IdSearch	search;
 	SideScan   *scan;
 	SideRow		row;
@@ -154,7 +153,7 @@ LoadSide(Refresh *refresh, MfSide which, const IdSet *ids)
 		only = IdsToRead(side);
 	if (refresh->partial && side->gramian != NULL)
 		BeginUnread(refresh, which);
-	scan = side_scan_begin(refresh->model, which, SIDE_SCAN_LATEST, refresh->partial, only);
+	scan = side_scan_begin(refresh->model, which, SIDE_SCAN_LATEST, refresh->partial ? &only : NULL);
 	while (side_scan_next(scan, &row))
 	{
 		uint32		k = id_search_find(&search, row.id);
@@ -232,14 +231,11 @@ ReadNamed(Refresh *refresh, RatingSource *source)
 	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
 	{
 		const IdList *named = &refresh->side[which].named;
-		const ModelKey *key = &refresh->model->side[which].key;
 
 		if (named->n > PG_INT32_MAX)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many ids are named")));
-		source->only[which] = named->n == 0 ? NULL :
-			construct_array(named->ids, (int) named->n, key->type, named->type->typlen,
-							named->type->typbyval, named->type->typalign);
+		source->only[which] = (IdArray) {(uint32) named->n, named->ids};
 	}
 	refresh->ratings = ratings_read(source, false, NULL);
 	refresh->partial = IsPartial(refresh);

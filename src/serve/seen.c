@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/stratnum.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
@@ -26,6 +27,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "model/idsql.h"
 #include "model/query.h"
 #include "serve/seen.h"
 
@@ -98,13 +100,13 @@ ColumnType(const Held *source, AttrNumber attno)
 	return InvalidOid;
 }
 
-/* A column of ids, if it still has the type that the model knows. */
+/* A column of ids, if it still has a type that the model's ids can be found in. */
 static AttrNumber
 IdColumn(Held *source, const char *column, const ModelKey *key)
 {
 	AttrNumber	attno = held_column(source, column);
 
-	return attno > 0 && ColumnType(source, attno) == getBaseType(key->type) ? attno :
+	return attno > 0 && id_column_suits(ColumnType(source, attno), key) ? attno :
 		InvalidAttrNumber;
 }
 
@@ -159,6 +161,12 @@ CheckColumns(const Model *model, SeenRequest *request)
 	}
 	request->attno[MF_USERS] = user;
 	request->attno[MF_ITEMS] = item;
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+	{
+		request->type[side] = ColumnType(source, request->attno[side]);
+		id_prepare_argument(&request->convert[side], request->type[side], model, side,
+							CurrentMemoryContext);
+	}
 	return true;
 }
 
@@ -221,21 +229,23 @@ seen_open(const Model *model, SeenRequest *request)
 static bool
 TakeRow(TupleTableSlot *slot, void *arg)
 {
-	const SeenRequest *request = arg;
+	SeenRequest *request = arg;
+	Datum		id;
 
-	if (slot->tts_isnull[0])
+	/* What the model's type cannot hold it does not know. */
+	if (slot->tts_isnull[0] ||
+		!id_convert(&request->convert[MF_ITEMS], slot->tts_values[0], &id))
 		return true;
 	if (request->ids != NULL)
-		idlist_add(request->ids, slot->tts_values[0]);
+		idlist_add(request->ids, id);
 	if (request->ratings != NULL && !slot->tts_isnull[1])
-		basket_add(request->ratings, slot->tts_values[0],
-				   DatumGetFloat8(slot->tts_values[1]));
+		basket_add(request->ratings, id, DatumGetFloat8(slot->tts_values[1]));
 	return true;
 }
 
 /* A rating's value: NULL, which says nothing, where training left the row out. */
 static const char *
-RatingExpression(const ModelRecord *record)
+RatingExpression(const ModelRecord *record, Oid relid)
 {
 	const char *value = record->rating_col == NULL ? "1::pg_catalog.float8" :
 		psprintf("%s::pg_catalog.float8", quote_identifier(record->rating_col));
@@ -248,10 +258,7 @@ RatingExpression(const ModelRecord *record)
 	else
 	{
 		appendStringInfoString(&sql, "CASE");
-		(void) filter_append(&sql, "WHEN",
-							 get_relname_relid(record->source_table,
-											   get_namespace_oid(record->source_schema, false)),
-							 record->rating_col, &record->filter);
+		(void) filter_append(&sql, "WHEN", relid, record->rating_col, &record->filter);
 		appendStringInfo(&sql, " THEN %s END", value);
 	}
 	return sql.data;
@@ -262,21 +269,22 @@ static char *
 Statement(const Model *model, const SeenRequest *request)
 {
 	const ModelRecord *record = &model->record;
+	Oid			type = model->side[MF_USERS].key.type;
 	const char *rating = "";
 
 	if (request->ratings != NULL)
-		rating = RatingExpression(record);
+		rating = RatingExpression(record, request->source.relid);
 	return psprintf("SELECT %s%s FROM %s WHERE %s %s $1",
 					quote_identifier(record->item_col), rating, request->source.sql,
-					quote_identifier(record->user_col),
-					model_equality_operator(getBaseType(model->side[MF_USERS].key.type)));
+					sql_column(NULL, record->user_col, request->type[MF_USERS]),
+					sql_operator(type, BTEqualStrategyNumber));
 }
 
 bool
 seen_read(const Model *model, Datum user, SeenRequest *request)
 {
 	Oid			type = getBaseType(model->side[MF_USERS].key.type);
-	const Oid	columns[] = {getBaseType(model->side[MF_ITEMS].key.type), FLOAT8OID};
+	Oid			columns[2] = {InvalidOid, FLOAT8OID};
 	SqlQuery	query = {
 		.from = &request->source,
 		.nargs = 1,
@@ -290,6 +298,7 @@ seen_read(const Model *model, Datum user, SeenRequest *request)
 
 	if (!seen_open(model, request))
 		return false;
+	columns[0] = request->type[MF_ITEMS];
 	query.sql = Statement(model, request);
 	query_receive(&query, TakeRow, request);
 	held_close(&request->source);

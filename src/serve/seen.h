@@ -18,6 +18,8 @@ typedef struct SeenRequest
 	/* Of seen_open() */
 	Held		source;			/* the table */
 	AttrNumber	attno[2];		/* its columns of users and items */
+	Oid			type[2];		/* their base types */
+	IdConversion convert[2];	/* from those to the model's */
 } SeenRequest;
 
 /*

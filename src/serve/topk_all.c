@@ -29,6 +29,7 @@
 #include "model/scan.h"
 #include "serve/call.h"
 #include "serve/everyone.h"
+#include "serve/idlist.h"
 #include "serve/pairs.h"
 #include "serve/predict.h"
 #include "serve/seen.h"
@@ -48,8 +49,7 @@ typedef struct Everyone
 	Model	   *model;
 	int			k;
 	bool		exclude_seen;
-	bool		only_some;		/* of the users: those in user_array */
-	Datum		user_array;
+	const IdArray *only;		/* of the users; NULL: all */
 	IdConversion user_out;
 	IdConversion item_out;
 	Oid			item_type;
@@ -167,7 +167,7 @@ ReadItems(Everyone *all)
 
 	progress_report("reading items");
 	all->item_ids = palloc(id_capacity * sizeof(Datum));
-	scan = side_scan_begin(all->model, MF_ITEMS, SIDE_SCAN_VECTORS, false, (Datum) 0);
+	scan = side_scan_begin(all->model, MF_ITEMS, SIDE_SCAN_VECTORS, NULL);
 	while (side_scan_next(scan, &row))
 	{
 		uint32		n = all->nitems;
@@ -204,7 +204,7 @@ ReadUserIds(Everyone *all)
 
 	progress_report("reading users");
 	all->user_ids = palloc(capacity * sizeof(Datum));
-	scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_IDS, all->only_some, all->user_array);
+	scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_IDS, all->only);
 	while (side_scan_next(scan, &row))
 	{
 		all->user_ids = Grow(all->user_ids, all->nusers, &capacity, sizeof(Datum));
@@ -231,15 +231,14 @@ ChunkUsers(const Everyone *all)
 }
 
 static void
-ReadSeen(Everyone *all, const SeenRequest *source)
+ReadSeen(Everyone *all, SeenRequest *source)
 {
 	SeenPairsSpec spec = {
 		.model = all->model,
 		.source = source,
 		.users = all->user_ids,
 		.nusers = all->nusers,
-		.only_some = all->only_some,
-		.user_array = all->user_array,
+		.only_some = all->only != NULL,
 		.items = all->item_ids,
 		.nitems = all->nitems,
 		.item_row = all->item_row,
@@ -385,8 +384,7 @@ RankEveryone(Everyone *all)
 	held_close(&request.source);
 
 	{
-		SideScan   *scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_VECTORS, all->only_some,
-										   all->user_array);
+		SideScan   *scan = side_scan_begin(all->model, MF_USERS, SIDE_SCAN_VECTORS, all->only);
 
 		for (uint32 chunk = 0; (uint64) chunk * all->chunk_users < all->nusers; chunk++)
 			RankChunk(all, scan, chunk);
@@ -398,30 +396,24 @@ RankEveryone(Everyone *all)
 
 /* ---- The function ---- */
 
-/* An array of the users' key type from the one given; unknown ids drop out. */
-static Datum
-KeyArray(FunctionCallInfo fcinfo, int arg, const Model *model)
+/* The users that are named; unknown ids drop out. */
+static const IdArray *
+NamedUsers(FunctionCallInfo fcinfo, int arg, const Model *model)
 {
-	const ModelKey *key = &model->side[MF_USERS].key;
-	ArrayType  *given = PG_GETARG_ARRAYTYPE_P(arg);
 	IdConversion conversion = {0};
-	Oid			from = ARR_ELEMTYPE(given);
-	Datum	   *ids;
-	bool	   *nulls;
-	int			n;
-	int			kept = 0;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
+	IdList		list;
+	IdArray    *named = palloc(sizeof(IdArray));
 
-	id_prepare_argument(&conversion, from, model, MF_USERS, CurrentMemoryContext);
-	get_typlenbyvalalign(from, &typlen, &typbyval, &typalign);
-	deconstruct_array(given, from, typlen, typbyval, typalign, &ids, &nulls, &n);
-	for (int i = 0; i < n; i++)
-		if (!nulls[i] && id_convert(&conversion, ids[i], &ids[kept]))
-			kept++;
-	get_typlenbyvalalign(key->type, &typlen, &typbyval, &typalign);
-	return PointerGetDatum(construct_array(ids, kept, key->type, typlen, typbyval, typalign));
+	idlist_init(&list, model, MF_USERS);
+	idlist_add_array(&list, PG_GETARG_ARRAYTYPE_P(arg), &conversion, model, MF_USERS,
+					 CurrentMemoryContext);
+	idlist_sort(&list);
+	if (list.n > PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("too many ids are named")));
+	named->n = (uint32) list.n;
+	named->ids = list.ids;
+	return named;
 }
 
 static void
@@ -488,10 +480,7 @@ TopkAll(FunctionCallInfo fcinfo, int users_arg, int arg)
 	id_prepare_result(&all->item_out, all->item_type, all->model, MF_ITEMS,
 					  "item_type => NULL::%s", context);
 	if (users_arg >= 0 && !PG_ARGISNULL(users_arg))
-	{
-		all->only_some = true;
-		all->user_array = KeyArray(fcinfo, users_arg, all->model);
-	}
+		all->only = NamedUsers(fcinfo, users_arg, all->model);
 	all->augmented = all->model->record.biased ? 1 : 0;
 	all->shape.length = all->model->record.factors + all->augmented;
 	all->workers = crew_workers_allowed();

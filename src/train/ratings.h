@@ -15,6 +15,7 @@
 #include "storage/sharedfileset.h"
 
 #include "factor.h"
+#include "model/idrelation.h"
 #include "model/model.h"
 #include "numerics/als.h"
 
@@ -86,12 +87,11 @@ typedef struct RatingSource
 	double		holdout_fraction;
 
 	/*
-	 * With `restricted` only the pairs of the users or of the items in these
-	 * arrays, of the keys' types, are read: NULL, none of that side. Not together
-	 * with min_ratings or holdout, which need all pairs.
+	 * With `restricted` only the pairs of these users or of these items are read.
+	 * Not together with min_ratings or holdout, which need all pairs.
 	 */
 	bool		restricted;
-	struct ArrayType *only[2];
+	IdArray		only[2];
 } RatingSource;
 
 /* The ids of one side, sorted by their type's btree order. */

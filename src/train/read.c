@@ -16,6 +16,7 @@
 #include <ctype.h>
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -23,6 +24,7 @@
 #include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -246,44 +248,52 @@ InitReceiver(RatingReceiver *receiver, const RatingSource *source)
 	converter_init(&receiver->converter, rating_type);
 }
 
-/* Sends the query's rows to the receiver. */
+/* Sends the rows of a query to the receiver. */
 static void
-RunQuery(RatingReceiver *receiver)
+RunQuery(RatingReceiver *receiver, MfSide side, QueryEnvironment *environment)
 {
 	const RatingSource *source = receiver->source;
 	Oid			columns[4] = {receiver->key[MF_USERS].type, receiver->key[MF_ITEMS].type};
-	Oid			types[2];
-	Datum		values[2];
-	bool		nulls[2];
 
-	/* Not read-only: what this transaction has written counts. */
+	/* What this transaction has written counts; of a restricted source as well. */
 	SqlQuery	query = {
-		.sql = source_query(source),
+		.sql = source_query(source, receiver->key, side),
 		.from = &source->held,
-		.nargs = source->restricted ? 2 : 0,
-		.types = types,
-		.values = values,
-		.nulls = nulls,
 		.ncolumns = 2,
 		.columns = columns,
+		.read_only = source->restricted,
 		.parallel = true,
+		.environment = environment,
 	};
 
-	/* The arrays of a restricted source. */
-	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-	{
-		ArrayType  *array = source->only[side];
-
-		types[side] = array != NULL ? get_array_type(ARR_ELEMTYPE(array)) : INT4ARRAYOID;
-		values[side] = PointerGetDatum(array);
-		nulls[side] = array == NULL;
-	}
 	if (OidIsValid(receiver->converter.type))
 		columns[query.ncolumns++] = receiver->converter.type;
 	if (receiver->place_column > 0)
 		columns[query.ncolumns++] = FLOAT4OID;
 	query_receive(&query, ReceiveRating, receiver);
 	pfree(unconstify(char *, query.sql));
+}
+
+/*
+ * First the ratings of users that are wanted, then those of items: two queries,
+ * each of which an index may serve, in one snapshot.
+ */
+static void
+RunRestricted(RatingReceiver *receiver)
+{
+	const RatingSource *source = receiver->source;
+	IdRelations relations = {0};
+
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		id_relations_add(&relations, source_only_name(side), receiver->key[side].type,
+						 &source->only[side]);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		if (source->only[side].n > 0)
+			RunQuery(receiver, side, relations.environment);
+	PopActiveSnapshot();
+	id_relations_end(&relations);
 }
 
 static void
@@ -347,7 +357,10 @@ ReadRaw(RatingReceiver *receiver, IdRanks ranks[2])
 	RatingSet  *set = palloc0(sizeof(RatingSet));
 
 	progress_report("reading ratings");
-	RunQuery(receiver);
+	if (receiver->source->restricted)
+		RunRestricted(receiver);
+	else
+		RunQuery(receiver, MF_USERS, NULL);
 	TakeBatch(receiver);
 	if (receiver->raw.n == 0 && !receiver->source->restricted)
 		ReportNoRatings(receiver);

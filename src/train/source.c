@@ -220,27 +220,22 @@ AppendPlace(StringInfo query, const RatingSource *source)
 					 quote_identifier(source->item_col));
 }
 
-/* The arrays are parameters $1 and $2: an index on either column may serve. */
+/* Those of the side that are wanted, but for what is read of the other side. */
 static void
-AppendRestriction(StringInfo query, const RatingSource *source, const char *word)
+AppendRestriction(StringInfo query, const RatingSource *source, const ModelKey key[2],
+				  MfSide side, const char *word)
 {
-	const char *column[2] = {source->user_col, source->item_col};
-	const char *before = "(";
-
-	appendStringInfo(query, " %s ", word);
-	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-	{
-		if (source->only[side] == NULL)
-			continue;
-		appendStringInfo(query, "%s%s %s ANY ($%d)", before, quote_identifier(column[side]),
-						 model_equality_operator(ARR_ELEMTYPE(source->only[side])), side + 1);
-		before = " OR ";
-	}
-	appendStringInfoString(query, *before == '(' ? "false" : ")");
+	appendStringInfo(query, " %s %s", word,
+					 id_relation_condition("r", key[side].column, key[side].type,
+										   source_only_name(side)));
+	if (side == MF_ITEMS && source->only[MF_USERS].n > 0)
+		appendStringInfo(query, " AND NOT %s",
+						 id_relation_condition("r", key[MF_USERS].column, key[MF_USERS].type,
+											   source_only_name(MF_USERS)));
 }
 
 static void
-AppendConditions(StringInfo query, const RatingSource *source)
+AppendConditions(StringInfo query, const RatingSource *source, const ModelKey key[2], MfSide side)
 {
 	const RatingFilter filter = {
 		.min_rating = source->min_rating,
@@ -250,11 +245,17 @@ AppendConditions(StringInfo query, const RatingSource *source)
 	const char *word = filter_append(query, "WHERE", source->relid, source->rating_col, &filter);
 
 	if (source->restricted)
-		AppendRestriction(query, source, word);
+		AppendRestriction(query, source, key, side, word);
+}
+
+const char *
+source_only_name(MfSide side)
+{
+	return side == MF_USERS ? "mf_only_users" : "mf_only_items";
 }
 
 char *
-source_query(const RatingSource *source)
+source_query(const RatingSource *source, const ModelKey key[2], MfSide side)
 {
 	StringInfoData query;
 
@@ -265,8 +266,8 @@ source_query(const RatingSource *source)
 		appendStringInfo(&query, ", %s", quote_identifier(source->rating_col));
 	if (source->holdout == HOLDOUT_TIME)
 		AppendPlace(&query, source);
-	appendStringInfo(&query, " FROM %s", source->held.sql);
-	AppendConditions(&query, source);
+	appendStringInfo(&query, " FROM %s r", source->held.sql);
+	AppendConditions(&query, source, key, side);
 	return query.data;
 }
 

@@ -10,8 +10,13 @@
 extern void source_check(const RatingSource *source, ModelKey key[2],
 						 Oid *rating_type);
 
-/* The query that reads the ratings. */
-extern char *source_query(const RatingSource *source);
+/*
+ * The query that reads the ratings; of a restricted source, those of the side's
+ * ids, but not again those of wanted users. The ids are in relations that have
+ * the names that source_only_name() gives.
+ */
+extern char *source_query(const RatingSource *source, const ModelKey key[2], MfSide side);
+extern const char *source_only_name(MfSide side);
 
 /* The relation's name as messages show it. */
 extern const char *source_name(const RatingSource *source);

@@ -23,7 +23,7 @@ warm_side(const Model *model, MfSide which, const IdSet *ids, AlsSide *side)
 	SideRow		row;
 
 	id_search_init(&search, ids);
-	scan = side_scan_begin(model, which, SIDE_SCAN_VECTORS, false, (Datum) 0);
+	scan = side_scan_begin(model, which, SIDE_SCAN_VECTORS, NULL);
 	while (side_scan_next(scan, &row))
 	{
 		uint32		k = id_search_find(&search, row.id);

@@ -83,7 +83,9 @@ SELECT * FROM check_since('day', 'date ''2024-01-03''', 'day >= ''2024-01-03''')
 SELECT * FROM check_since('day', 'timestamp ''2024-01-02 12:00''', 'day >= timestamp ''2024-01-02 12:00''');
 SELECT * FROM check_since('at', 'timestamp ''2024-01-01 12:00''', 'at >= ''2024-01-01 12:00''');
 SELECT * FROM check_since('season', '''spring''', 'season::season >= ''spring''');
+\set VERBOSITY sqlstate
 SELECT ratings FROM mf_train('timed', model => 'm', time_col => 'year', since => 'summer', verbose => false);
+\set VERBOSITY terse
 
 -- relevant
 CREATE VIEW shown AS SELECT * FROM r_numeric WHERE NOT mf_holdout(user_id, item_id, 0.2);
