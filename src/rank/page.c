@@ -5,6 +5,8 @@
 
 #include "catalog/pg_type.h"
 #include "storage/bufpage.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "compat.h"
@@ -58,7 +60,8 @@ topk_form_item(TopkItem *item, Datum value, bool isnull, ItemPointer tid)
 		return;
 	}
 
-	item->group = TOPK_GROUP(TOPK_IRREGULAR, 0, 0);
+	StaticAssertStmt(MaxArraySize <= 0x7FFFFFF, "an irregular vector's length needs more bits");
+	item->group = TOPK_IRREGULAR_GROUP(TOPK_NO_LENGTH);
 	array = DatumGetArrayTypeP(value);
 	if (vector_from_array(array, &vector) == VECTOR_OK)
 	{
@@ -73,6 +76,7 @@ topk_form_item(TopkItem *item, Datum value, bool isnull, ItemPointer tid)
 				item->group = TOPK_GROUP(TOPK_ZERO, vector.length, 0);
 				break;
 			case CODE_IRREGULAR:
+				item->group = TOPK_IRREGULAR_GROUP(vector.length);
 				break;
 		}
 	}
@@ -84,6 +88,8 @@ topk_form_item(TopkItem *item, Datum value, bool isnull, ItemPointer tid)
 TopkGroup
 topk_coarsen(TopkGroup group, uint32 bucket_shift)
 {
+	if (TOPK_GROUP_KIND(group) != TOPK_CODED)
+		return group;
 	return group & ~((1u << (bucket_shift - TOPK_BUCKET_BITS)) - 1);
 }
 

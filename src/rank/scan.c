@@ -10,8 +10,9 @@
  *
  * Stages.  The directory sorts pages by what their entries' bounds can be:
  *
- *	 unknown	 -infinity: entries without a code, or of another length than the
- *				 query, which the operator has to judge or to refuse
+ *	 refused	 -infinity: entries that the operator refuses to compare with the
+ *				 query: vectors of another length, and what is no vector
+ *	 unknown	 -infinity: entries without a code, which the operator has to judge
  *	 ranked		 bounds computed from the codes
  *	 no number	 NaN: the cosine distance to a zero vector, which sorts after
  *				 all numbers
@@ -19,6 +20,14 @@
  *
  * In each, search.c returns the entries in order of (bound, TID); where the bound
  * is the same for all, by the TID alone.
+ *
+ * Refused entries come first, and as if that were exact, so that the executor does
+ * not compute their distance to compare it: that would raise an error for a row
+ * that WHERE or a policy may leave out, and tell its length.  The row is returned,
+ * WHERE leaves it out or not; if not, the distance is computed as part of the
+ * target list, of which ORDER BY's expressions are members always, and the
+ * operator raises its error, as without the index.  The same if one of several
+ * operators refuses: its query is of another length than the first one's.
  *
  * Rejected: to return exact distances, by fetching rows here.  The executor
  * does just that already, and with the caller's snapshot, and only this way
@@ -104,45 +113,71 @@ topk_end_scan(IndexScanDesc scan)
 	pfree(state);
 }
 
-/*
- * Makes the query ready.  What is wrong with it is for the operator to say, if
- * it comes to be called: of an empty table, every query finds nothing.
- */
-static void
-PrepareQuery(IndexScanDesc scan, TopkScan *state)
+static CodeDistance
+DistanceOf(const ScanKeyData *key)
 {
-	ScanKey		key = scan->orderByData;
-	Vector		vector;
-
-	state->query_length = -1;
-	state->query_kind = CODE_IRREGULAR;
-	if (key->sk_flags & SK_ISNULL)
-	{
-		state->query_is_null = true;
-		return;
-	}
-
 	switch (key->sk_strategy)
 	{
 		case TOPK_COSINE_STRATEGY:
-			state->distance = CODE_COSINE;
-			break;
+			return CODE_COSINE;
 		case TOPK_INNER_PRODUCT_STRATEGY:
-			state->distance = CODE_INNER_PRODUCT;
-			break;
+			return CODE_INNER_PRODUCT;
 		case TOPK_EUCLIDEAN_STRATEGY:
-			state->distance = CODE_EUCLIDEAN;
-			break;
+			return CODE_EUCLIDEAN;
 		default:
-			/* Cannot happen: the operator class has these three. */
-			elog(ERROR, "unrecognized strategy number: %d", key->sk_strategy);
+			/* unless a superuser's operator class says otherwise */
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("access method \"%s\" knows no strategy %d",
+							"topk", key->sk_strategy)));
 	}
-	if (vector_from_array(DatumGetArrayTypeP(key->sk_argument), &vector) != VECTOR_OK)
+}
+
+/*
+ * Makes the queries ready.  What is wrong with one is for the operator to say, if
+ * it comes to be called: of an empty table, every query finds nothing.
+ */
+static void
+PrepareQueries(IndexScanDesc scan, TopkScan *state)
+{
+	Vector		first = {0};
+	Vector		vector = {0};
+	bool		agree = true;
+
+	state->all_null = true;
+	state->query_kind = CODE_IRREGULAR;
+	state->distance = DistanceOf(&scan->orderByData[0]);
+	for (int i = 0; i < scan->numberOfOrderBys; i++)
+	{
+		ScanKey		key = &scan->orderByData[i];
+
+		if (key->sk_flags & SK_ISNULL)
+			continue;
+		if (vector_from_array(DatumGetArrayTypeP(key->sk_argument), &vector) != VECTOR_OK)
+			vector.length = -1;
+		if (state->all_null)
+			state->query_length = vector.length;
+		agree = agree && vector.length == state->query_length;
+		state->all_null = false;
+		if (i == 0)
+			first = vector;
+	}
+	if (!agree)
+		state->query_length = -1;
+	if (state->all_null || state->query_length < 0 || first.array == NULL)
 		return;
-	state->query_length = vector.length;
 	state->query = MemoryContextAllocHuge(CurrentMemoryContext,
-										  code_query_size(vector.length));
-	state->query_kind = code_query(vector.elements, vector.length, state->query);
+										  code_query_size(first.length));
+	state->query_kind = code_query(first.elements, first.length, state->query);
+}
+
+/* The length of a group's vectors; -1 if it is of none. */
+static int
+LengthOf(TopkGroup group)
+{
+	if (TOPK_GROUP_KIND(group) != TOPK_IRREGULAR)
+		return TOPK_GROUP_LENGTH(group);
+	return TOPK_IRREGULAR_LENGTH(group) == TOPK_NO_LENGTH ? -1 : TOPK_IRREGULAR_LENGTH(group);
 }
 
 /* The stage in which the entries of a group are returned; STAGES if it has none. */
@@ -153,10 +188,11 @@ topk_stage_of(const TopkScan *state, TopkGroup group)
 
 	if (kind == TOPK_FREE || kind >= TOPK_DIRECTORY)
 		return STAGES;
-	if (kind == TOPK_NULL || state->query_is_null)
+	if (kind == TOPK_NULL || state->all_null)
 		return STAGE_NULL;
-	if (kind == TOPK_IRREGULAR || state->query_kind == CODE_IRREGULAR ||
-		TOPK_GROUP_LENGTH(group) != state->query_length)
+	if (state->query_length < 0 || LengthOf(group) != state->query_length)
+		return STAGE_REFUSED;
+	if (kind == TOPK_IRREGULAR || state->query_kind == CODE_IRREGULAR)
 		return STAGE_UNKNOWN;
 	if (state->distance == CODE_COSINE &&
 		(kind == TOPK_ZERO || state->query_kind == CODE_ZERO))
@@ -298,14 +334,15 @@ KillLast(IndexScanDesc scan, TopkScan *state)
 /*
  * The ORDER BY values, as far as the index knows them.  Of several, the first
  * orders the scan; the others' bounds are as low as can be, which leaves ties
- * to the executor.
+ * to the executor.  NULLs are exact, and refused entries pass for it.
  */
 static void
 StoreValues(IndexScanDesc scan, TopkScan *state, const Candidate *entry)
 {
 	for (int i = 0; i < scan->numberOfOrderBys; i++)
 	{
-		state->values[i].isnull = state->stage == STAGE_NULL && i == 0;
+		state->values[i].isnull = state->stage == STAGE_NULL ||
+			(scan->orderByData[i].sk_flags & SK_ISNULL) != 0;
 		state->values[i].value = -INFINITY;
 		if (i == 0 && state->stage == STAGE_RANKED)
 			state->values[i].value = entry->bound;
@@ -313,7 +350,8 @@ StoreValues(IndexScanDesc scan, TopkScan *state, const Candidate *entry)
 			state->values[i].value = NAN;
 	}
 	index_store_float8_orderby_distances(scan, state->types, state->values,
-										 scan->numberOfOrderBys > 0);
+										 state->stage != STAGE_REFUSED &&
+										 state->stage != STAGE_NULL);
 }
 
 bool
@@ -332,7 +370,7 @@ topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 		/* no command orders rows by another: the executor's are MVCC ones */
 		if (!IsMVCCSnapshot(scan->xs_snapshot))
 			elog(ERROR, "cannot scan a topk index with a snapshot that is not MVCC");
-		PrepareQuery(scan, state);
+		PrepareQueries(scan, state);
 		topk_list_pages(scan, state);
 		topk_begin_stage(state);
 		state->started = true;

@@ -15,6 +15,7 @@
 
 typedef enum Stage
 {
+	STAGE_REFUSED,
 	STAGE_UNKNOWN,
 	STAGE_RANKED,
 	STAGE_NO_NUMBER,
@@ -41,9 +42,9 @@ typedef struct TopkScan
 	/* from here on, zeroed by rescan */
 	bool		started;
 	CodeDistance distance;		/* of the first ORDER BY operator */
-	bool		query_is_null;	/* all values are NULL */
-	CodeKind	query_kind;
-	int			query_length;	/* -1: no vector */
+	bool		all_null;		/* so are all queries */
+	int			query_length;	/* of all that are not; -1: not of one length */
+	CodeKind	query_kind;		/* of the first; irregular also if it is NULL */
 	CodeQuery  *query;
 
 	uint32		epoch;			/* of the directory that the lists are from */

@@ -13,8 +13,8 @@
  *				 buckets split each doubling of the norm in 8, in large indexes in
  *				 up to 64
  *	 zero		 a zero vector of a length
- *	 irregular	 what has no code: NaN, infinity, extreme norms and lengths,
- *				 arrays that are no vectors
+ *	 irregular	 a vector of a length that has no code: NaN, infinity, extreme
+ *				 norms and lengths; or an array that is no vector
  *	 null		 NULL
  *
  * So an index needs no declared length (a table's vectors may change theirs,
@@ -122,6 +122,16 @@ typedef uint32 TopkGroup;
 #define TOPK_GROUP_BUCKET(group)	((uint32) ((group) & 0x3FFF))
 
 /*
+ * Irregular vectors have no bucket, and lengths of as many bits as an array's
+ * may have.  What is no vector has none; nor has the empty vector, which is a
+ * zero vector.
+ */
+#define TOPK_IRREGULAR_GROUP(length) \
+	((TopkGroup) TOPK_IRREGULAR << 27 | (TopkGroup) (length))
+#define TOPK_IRREGULAR_LENGTH(group)	((int) ((group) & 0x7FFFFFF))
+#define TOPK_NO_LENGTH				0
+
+/*
  * A norm's bucket is the leading bits of its float: the exponent and, of the
  * mantissa, 3 bits in small indexes and up to 6 in large ones.  An index keeps
  * how many are cut off, 20 to 17; a bucket's number has the bits that it does not
@@ -186,7 +196,7 @@ typedef struct TopkMeta
 } TopkMeta;
 
 #define TOPK_MAGIC		0x746F706B
-#define TOPK_VERSION	3
+#define TOPK_VERSION	4
 #define TOPK_META_BLOCK	0
 
 /* Contents begin on a cache line. */

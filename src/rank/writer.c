@@ -23,13 +23,16 @@
 
 /*
  * Ascending keys are the order of the file: kind, length, decreasing norm. The
- * bits of a positive float are in the order of its value.
+ * bits of a positive float are in the order of its value.  Of irregular vectors
+ * the length takes the norm's place, which they do not have.
  */
 static int64
 SortKey(const TopkItem *item)
 {
 	uint32		norm;
 
+	if (TOPK_GROUP_KIND(item->group) == TOPK_IRREGULAR)
+		return (int64) TOPK_IRREGULAR << 48 | TOPK_IRREGULAR_LENGTH(item->group);
 	memcpy(&norm, &item->scalars.norm, sizeof(norm));
 	return (int64) TOPK_GROUP_KIND(item->group) << 48 |
 		(int64) TOPK_GROUP_LENGTH(item->group) << 32 |
