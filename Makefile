@@ -12,7 +12,7 @@ NUMERICS = blas distance topheap cholesky normal als_init kernel kernel_plain \
 	kernel_base kernel_avx2 kernel_avx512 als als_row foldin codes codes_x86 codes_neon screen screen_x86 topall \
 	eigen components losses optimizer sampling sgd_base sgd_avx2 sgd_avx512 sgd_draw \
 	sgd judge metrics
-RANK = vector operators topk page directory cache writer build insert candidates scan search \
+RANK = vector operators topk page damage directory cache writer build insert candidates scan search \
 	vacuum pack check
 MODEL = number idsql idtext idrelation keysize name held query filter tables owner record catalog guard write indexes manage parallel \
 	lookup cache recent tids rows gramian scan

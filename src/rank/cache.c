@@ -193,11 +193,17 @@ ReadDirectory(Relation index, Snapshot snapshot, uint32 *epoch, uint32 *changes,
 	Size		allocated = TOPK_DIRECTORY_CAPACITY;
 	TopkDirEntry *entries = palloc(allocated * sizeof(TopkDirEntry));
 	BlockNumber next;
-	bool		valid;
+	bool		valid = true;
 
+	*epoch = 0;
 	do
 	{
+		BlockNumber pages = 0;
+		uint32		before = *epoch;
+
 		*epoch = topk_first_entries(index, snapshot, &next, changes);
+		if (!valid && *epoch == before)
+			topk_report_damage(index, next, "The directory is of an epoch that has not begun.");
 		*n = 0;
 		valid = true;
 		while (valid && next != InvalidBlockNumber)
@@ -212,7 +218,7 @@ ReadDirectory(Relation index, Snapshot snapshot, uint32 *epoch, uint32 *changes,
 				entries = repalloc_huge(entries, mul_size(allocated, sizeof(TopkDirEntry)));
 			}
 			part = entries + *n;
-			valid = topk_next_entries(index, *epoch, &next, part, &count);
+			valid = topk_next_entries(index, *epoch, &next, &pages, part, &count);
 			for (int i = 0; valid && i < count; i++)
 				if (TOPK_GROUP_KIND(part[i].group) != TOPK_FREE &&
 					TOPK_GROUP_KIND(part[i].group) < TOPK_DIRECTORY)

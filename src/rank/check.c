@@ -20,13 +20,14 @@
 #include <math.h>
 
 #include "access/htup_details.h"
-#include "access/table.h"
+#include "access/relation.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "lib/bloomfilter.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
@@ -51,6 +52,7 @@ typedef struct CheckState
 	uint32		bucket_shift;
 	uint32		epoch;			/* of the directory being checked */
 	BlockNumber heap_blocks;
+	bool		is_heap;		/* so that rows' places are of these */
 	uint8	   *seen;			/* a bit for each of them, if found by now */
 	bool		heed_killed;	/* marks count, as in the transaction's scans */
 	bloom_filter *entries;
@@ -64,7 +66,8 @@ typedef struct CheckState
 			(errcode(ERRCODE_INDEX_CORRUPTED), \
 			 errmsg("index \"%s\" is corrupted", \
 					RelationGetRelationName((state)->index)), \
-			 errdetail(__VA_ARGS__)))
+			 errdetail(__VA_ARGS__), \
+			 errhint("Please REINDEX it.")))
 
 /* Notes that a block has its one place among the blocks there are now. */
 static void
@@ -82,19 +85,11 @@ MarkSeen(CheckState *state, BlockNumber block, BlockNumber blocks)
 static void
 CheckMeta(CheckState *state, TopkMeta *meta)
 {
-	if (meta->magic != TOPK_MAGIC)
-		CORRUPTED(state, "The meta page has magic number %X.", meta->magic);
-	if (meta->version != TOPK_VERSION)
-		CORRUPTED(state, "The meta page has version %u.", meta->version);
 	if (meta->blocks > RelationGetNumberOfBlocks(state->index))
 		CORRUPTED(state, "The meta page speaks of %u blocks, the file has %u.",
 				  meta->blocks, RelationGetNumberOfBlocks(state->index));
-	if (meta->bucket_shift < TOPK_FINEST_SHIFT || meta->bucket_shift > TOPK_COARSEST_SHIFT)
-		CORRUPTED(state, "The meta page has buckets of %u bits.", meta->bucket_shift);
 	state->bucket_shift = meta->bucket_shift;
 	state->epoch = meta->epoch;
-	if (meta->opens > TOPK_MAX_OPENS)
-		CORRUPTED(state, "The meta page lists %u open pages.", meta->opens);
 }
 
 /* One entry of a coded page. */
@@ -134,7 +129,8 @@ CheckEntries(CheckState *state, Page page, const TopkDirEntry *entry)
 		item->group = opaque->group;
 		item->tid = parts.tids[i];
 		if (!ItemPointerIsValid(&item->tid) ||
-			ItemPointerGetBlockNumber(&item->tid) >= state->heap_blocks)
+			(state->is_heap &&
+			 ItemPointerGetBlockNumber(&item->tid) >= state->heap_blocks))
 			CORRUPTED(state, "Block %u points to row (%u,%u), beyond the table's end.",
 					  entry->block, ItemPointerGetBlockNumberNoCheck(&item->tid),
 					  ItemPointerGetOffsetNumberNoCheck(&item->tid));
@@ -167,6 +163,9 @@ CheckDirEntry(CheckState *state, TopkDirEntry *entry, BlockNumber blocks)
 		return;
 	buffer = topk_read(state->index, entry->block, BUFFER_LOCK_SHARE);
 	opaque = TopkPageOpaque(BufferGetPage(buffer));
+	if (opaque->epoch > state->epoch)
+		CORRUPTED(state, "Block %u is of epoch %u, which has not begun.",
+				  entry->block, opaque->epoch);
 	if (opaque->group != group ||
 		TOPK_GROUP_KIND(group) >= TOPK_DIRECTORY)
 		CORRUPTED(state, "Block %u is of group %X, the directory says %X.",
@@ -205,10 +204,18 @@ CheckNextEntry(CheckState *state, BlockNumber block, int i, BlockNumber *next)
 	}
 	if (i == 0)
 		MarkSeen(state, block, blocks);
-	buffer = topk_read(state->index, block, BUFFER_LOCK_SHARE);
+	buffer = topk_read_directory(state->index, block, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
-	if (TOPK_GROUP_KIND(TopkPageOpaque(page)->group) != TOPK_DIRECTORY)
-		CORRUPTED(state, "Block %u is not a page of the directory.", block);
+	if (i == 0)
+	{
+		BlockNumber pages = 0;
+
+		/* MarkSeen finds a circle */
+		topk_check_directory(state->index, buffer, &pages);
+		if (TopkPageOpaque(page)->epoch > state->epoch)
+			CORRUPTED(state, "Block %u is of epoch %u, which has not begun.",
+					  block, TopkPageOpaque(page)->epoch);
+	}
 	found = i < TopkPageOpaque(page)->count;
 	*next = TopkPageOpaque(page)->next;
 	if (found)
@@ -293,8 +300,7 @@ CheckTable(CheckState *state, Snapshot snapshot)
 static void
 CheckIsTopk(Relation index)
 {
-	if (index->rd_rel->relkind != RELKIND_INDEX ||
-		index->rd_indam->ambuild != topk_build)
+	if (index->rd_indam->ambuild != topk_build)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("index \"%s\" is not a topk index",
@@ -326,13 +332,121 @@ CheckIsUsable(Relation index, Snapshot snapshot)
 						RelationGetRelationName(index))));
 }
 
-/* A regclass may be of a relation that is gone. */
-static const char *
-RelationName(Oid relation)
+pg_noreturn static void
+ReportGone(Oid relation)
 {
-	const char *name = get_rel_name(relation);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation with OID %u does not exist", relation)));
+}
 
-	return name != NULL ? name : psprintf("%u", relation);
+/*
+ * Opens an index and its table, which its caller must own; of a partitioned index
+ * and table that is all.  The table is locked first, as by all who lock both, so
+ * that the index is not known to be there, and to be this table's, before it is
+ * open: it may be dropped until then.
+ */
+static void
+OpenIndex(CheckState *state, Oid index)
+{
+	Oid			heap = IndexGetRelation(index, true);
+
+	if (!OidIsValid(heap))
+	{
+		const char *name = get_rel_name(index);
+
+		if (name == NULL)
+			ReportGone(index);
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an index", name)));
+	}
+	state->heap = try_relation_open(heap, AccessShareLock);
+	if (state->heap == NULL)
+		ReportGone(index);
+	if (!object_ownercheck(RelationRelationId, heap, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
+					   RelationGetRelationName(state->heap));
+	state->index = try_relation_open(index, AccessShareLock);
+	if (state->index == NULL || IndexGetRelation(index, true) != heap)
+		ReportGone(index);
+	CheckIsTopk(state->index);
+}
+
+static void
+CloseIndex(CheckState *state)
+{
+	relation_close(state->index, AccessShareLock);
+	relation_close(state->heap, AccessShareLock);
+}
+
+/* An index with pages, and its table. */
+static void
+CheckOne(CheckState *state)
+{
+	Snapshot	snapshot;
+	Oid			user;
+	int			security;
+	int			nest_level;
+	int64		expected;
+
+	/* an expression index's functions run as the table's owner */
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(state->heap->rd_rel->relowner,
+						   security | SECURITY_RESTRICTED_OPERATION);
+	nest_level = NewGUCNestLevel();
+	RestrictSearchPath();
+
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	CheckIsUsable(state->index, snapshot);
+	state->is_heap = state->heap->rd_tableam == GetHeapamTableAmRoutine();
+	state->blocks = RelationGetNumberOfBlocks(state->index);
+	state->heed_killed = !TransactionStartedDuringRecovery();
+	state->seen = MemoryContextAllocHuge(CurrentMemoryContext, state->blocks / 8 + 1);
+	state->row_context = AllocSetContextCreate(CurrentMemoryContext, "topk check row",
+											   ALLOCSET_DEFAULT_SIZES);
+	expected = Max((int64) state->index->rd_rel->reltuples, (int64) state->blocks * 100);
+	state->entries = bloom_create(expected, maintenance_work_mem,
+								  (uint64) GetCurrentTimestamp());
+	while (!CheckIndex(state))
+		;
+	CheckTable(state, snapshot);
+	bloom_free(state->entries);
+	MemoryContextDelete(state->row_context);
+	pfree(state->seen);
+	UnregisterSnapshot(snapshot);
+
+	AtEOXact_GUC(false, nest_level);
+	SetUserIdAndSecContext(user, security);
+}
+
+/*
+ * Checks an index.  A partitioned one has no pages: those of its partitions are
+ * checked, one after the other, each as if it were asked for by itself.
+ */
+static int64
+CheckByOid(Oid index)
+{
+	CheckState	state = {0};
+	List	   *partitions = NIL;
+	ListCell   *cell;
+	int64		rows = 0;
+
+	OpenIndex(&state, index);
+	if (state.index->rd_rel->relkind == RELKIND_PARTITIONED_INDEX)
+		partitions = find_inheritance_children(index, NoLock);
+	else
+	{
+		CheckOne(&state);
+		rows = state.rows;
+	}
+	foreach(cell, partitions)
+	{
+		CHECK_FOR_INTERRUPTS();
+		rows += CheckByOid(lfirst_oid(cell));
+	}
+	CloseIndex(&state);
+	return rows;
 }
 
 /*
@@ -342,52 +456,5 @@ RelationName(Oid relation)
 Datum
 mf_index_check(PG_FUNCTION_ARGS)
 {
-	Oid			index_oid = PG_GETARG_OID(0);
-	Oid			heap_oid = IndexGetRelation(index_oid, true);
-	CheckState	state = {0};
-	Snapshot	snapshot;
-	Oid			user;
-	int			security;
-	int			nest_level;
-	int64		expected;
-
-	if (!OidIsValid(heap_oid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an index", RelationName(index_oid))));
-	if (!object_ownercheck(RelationRelationId, heap_oid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(heap_oid));
-
-	state.heap = table_open(heap_oid, AccessShareLock);
-	state.index = index_open(index_oid, AccessShareLock);
-	CheckIsTopk(state.index);
-
-	/* an expression index's functions run as the table's owner */
-	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(state.heap->rd_rel->relowner,
-						   security | SECURITY_RESTRICTED_OPERATION);
-	nest_level = NewGUCNestLevel();
-	RestrictSearchPath();
-
-	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	CheckIsUsable(state.index, snapshot);
-	state.blocks = RelationGetNumberOfBlocks(state.index);
-	state.heed_killed = !TransactionStartedDuringRecovery();
-	state.seen = palloc(state.blocks / 8 + 1);
-	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "topk check row",
-											  ALLOCSET_DEFAULT_SIZES);
-	expected = Max((int64) state.index->rd_rel->reltuples, (int64) state.blocks * 100);
-	state.entries = bloom_create(expected, maintenance_work_mem,
-								 (uint64) GetCurrentTimestamp());
-	while (!CheckIndex(&state))
-		;
-	CheckTable(&state, snapshot);
-	bloom_free(state.entries);
-	UnregisterSnapshot(snapshot);
-
-	AtEOXact_GUC(false, nest_level);
-	SetUserIdAndSecContext(user, security);
-	index_close(state.index, AccessShareLock);
-	table_close(state.heap, AccessShareLock);
-	PG_RETURN_INT64(state.rows);
+	PG_RETURN_INT64(CheckByOid(PG_GETARG_OID(0)));
 }

@@ -58,6 +58,9 @@ topk_open_page(Relation index, TopkGroup *group, uint32 *epoch)
 		if (meta->open[i].group == *group)
 		{
 			block = meta->open[i].block;
+			if (block == TOPK_META_BLOCK || block >= meta->blocks)
+				topk_report_damage(index, TOPK_META_BLOCK,
+								   "The meta page lists an open page that is not there.");
 			break;
 		}
 	UnlockReleaseBuffer(buffer);
@@ -86,12 +89,13 @@ topk_first_entries(Relation index, Snapshot snapshot, BlockNumber *next,
 
 /*
  * Copies the entries of a directory page and goes on to the next of the chain.
- * Entries must have room for TOPK_DIRECTORY_CAPACITY.  False: the directory of
- * this epoch has been given up, and the page taken for something else.
+ * Entries must have room for TOPK_DIRECTORY_CAPACITY; pages is the count of those
+ * read so far.  False: the directory of this epoch has been given up, and the
+ * page taken for something else.
  */
 bool
 topk_next_entries(Relation index, uint32 epoch, BlockNumber *next,
-				  TopkDirEntry *entries, int *count)
+				  BlockNumber *pages, TopkDirEntry *entries, int *count)
 {
 	Buffer		buffer = topk_read(index, *next, BUFFER_LOCK_SHARE);
 	Page		page = BufferGetPage(buffer);
@@ -100,6 +104,7 @@ topk_next_entries(Relation index, uint32 epoch, BlockNumber *next,
 
 	if (valid)
 	{
+		topk_check_directory(index, buffer, pages);
 		*count = opaque->count;
 		memcpy(entries, TopkPageEntries(page), *count * sizeof(TopkDirEntry));
 		*next = opaque->next;
@@ -151,6 +156,7 @@ FindPlace(Relation index, TopkMeta *meta, TopkGroup group)
 {
 	Place		place = {InvalidBlockNumber, 0, InvalidBlockNumber, false, 0};
 	BlockNumber block = meta->first_directory;
+	BlockNumber pages = 0;
 
 	while (block != InvalidBlockNumber)
 	{
@@ -159,6 +165,7 @@ FindPlace(Relation index, TopkMeta *meta, TopkGroup group)
 		TopkDirEntry *entries = TopkPageEntries(page);
 		int			count = TopkPageOpaque(page)->count;
 
+		topk_check_directory(index, buffer, &pages);
 		for (int i = 0; i < count; i++)
 		{
 			bool		reopen = entries[i].group == (group | TOPK_ROOM);
@@ -194,6 +201,9 @@ Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
 	GenericXLogState *state;
 	TopkDirEntry *entry;
 
+	/* no insert would take it, and each ask for another */
+	if (opaque->epoch > TopkPageMeta(BufferGetPage(meta_buffer))->epoch)
+		topk_report_damage(index, place->block, "It is of an epoch that has not begun.");
 	UnlockReleaseBuffer(buffer);
 
 	state = GenericXLogStart(index);
@@ -204,7 +214,7 @@ Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
 		RememberOpen(meta, group, place->block);
 		meta->changes++;
 	}
-	buffer = topk_read(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
+	buffer = topk_read_directory(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
 	entry = TopkPageEntries(GenericXLogRegisterBuffer(state, buffer, 0)) + place->entry;
 	if (room && TOPK_GROUP_KIND(group) == TOPK_CODED)
 		topk_bucket_range(group, bucket_shift, &entry->norm_low, &entry->norm_high);
@@ -217,23 +227,24 @@ Reopen(Relation index, Buffer meta_buffer, const Place *place, TopkGroup group)
 
 /*
  * A page at the end of what is in use.  A crash may have left the file longer
- * than that; the meta page's lock keeps others from extending it.
+ * than that, by pages that were never written; the meta page's lock keeps others
+ * from extending it.
  */
 static Buffer
 NewBuffer(Relation index, TopkMeta *meta)
 {
 	BlockNumber block = meta->blocks;
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
 	Buffer		buffer;
 
-	if (block < RelationGetNumberOfBlocks(index))
-		return ReadBufferExtended(index, MAIN_FORKNUM, block,
-								  RBM_ZERO_AND_LOCK, NULL);
-	buffer = ReadBuffer(index, P_NEW);
-	/* Cannot happen, for that reason. */
-	if (BufferGetBlockNumber(buffer) != block)
-		elog(ERROR, "new page of index \"%s\" is block %u, expected %u",
-			 RelationGetRelationName(index), BufferGetBlockNumber(buffer), block);
+	if (block > blocks)
+		topk_report_damage(index, TOPK_META_BLOCK,
+						   "The meta page speaks of more blocks than there are.");
+	buffer = ReadBuffer(index, block < blocks ? block : P_NEW);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (BufferGetBlockNumber(buffer) != block || !PageIsNew(BufferGetPage(buffer)))
+		topk_report_damage(index, block,
+						   "It is in use, and the meta page says that it is not.");
 	return buffer;
 }
 
@@ -242,7 +253,7 @@ static void
 ReuseFree(Relation index, Buffer meta_buffer, const Place *place,
 		  TopkGroup group, bool open)
 {
-	Buffer		directory = topk_read(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
+	Buffer		directory = topk_read_directory(index, place->directory, BUFFER_LOCK_EXCLUSIVE);
 	Buffer		data = topk_read(index, place->block, BUFFER_LOCK_EXCLUSIVE);
 	GenericXLogState *state = GenericXLogStart(index);
 	TopkMeta   *meta = TopkPageMeta(GenericXLogRegisterBuffer(state, meta_buffer, 0));
@@ -275,7 +286,7 @@ ExtendDirectory(Relation index, Buffer meta_buffer)
 	TopkMeta   *meta = TopkPageMeta(BufferGetPage(meta_buffer));
 
 	if (meta->last_directory != InvalidBlockNumber)
-		last = topk_read(index, meta->last_directory, BUFFER_LOCK_EXCLUSIVE);
+		last = topk_read_directory(index, meta->last_directory, BUFFER_LOCK_EXCLUSIVE);
 	buffer = NewBuffer(index, meta);
 
 	state = GenericXLogStart(index);
@@ -306,7 +317,7 @@ DirectoryIsFull(Relation index, TopkMeta *meta)
 
 	if (meta->last_directory == InvalidBlockNumber)
 		return true;
-	buffer = topk_read(index, meta->last_directory, BUFFER_LOCK_SHARE);
+	buffer = topk_read_directory(index, meta->last_directory, BUFFER_LOCK_SHARE);
 	opaque = TopkPageOpaque(BufferGetPage(buffer));
 	full = opaque->count == opaque->capacity;
 	UnlockReleaseBuffer(buffer);
@@ -332,7 +343,7 @@ AddPage(Relation index, Buffer meta_buffer, TopkGroup group, bool open)
 	if (DirectoryIsFull(index, meta))
 		ExtendDirectory(index, meta_buffer);
 
-	directory = topk_read(index, meta->last_directory, BUFFER_LOCK_EXCLUSIVE);
+	directory = topk_read_directory(index, meta->last_directory, BUFFER_LOCK_EXCLUSIVE);
 	data = NewBuffer(index, meta);
 	block = BufferGetBlockNumber(data);
 

@@ -118,6 +118,7 @@ ReadDirectory(Relation index, BlockNumber next, uint32 epoch, Directory *directo
 {
 	TopkDirEntry *entries = palloc(TOPK_DIRECTORY_CAPACITY * sizeof(TopkDirEntry));
 	Size		allocated = 64;
+	BlockNumber pages = 0;
 
 	memset(directory, 0, sizeof(Directory));
 	directory->blocks = palloc(allocated * sizeof(BlockNumber));
@@ -131,10 +132,8 @@ ReadDirectory(Relation index, BlockNumber next, uint32 epoch, Directory *directo
 			directory->blocks = repalloc(directory->blocks, allocated * sizeof(BlockNumber));
 		}
 		directory->blocks[directory->nblocks++] = next;
-		/* Cannot happen, for that reason. */
-		if (!topk_next_entries(index, epoch, &next, entries, &count))
-			elog(ERROR, "directory of index \"%s\" was replaced concurrently",
-				 RelationGetRelationName(index));
+		if (!topk_next_entries(index, epoch, &next, &pages, entries, &count))
+			topk_report_damage(index, next, "It is of an epoch that has not begun.");
 		for (int i = 0; i < count; i++)
 			AppendEntry(directory, entries[i]);
 	}
@@ -198,16 +197,21 @@ IsWorthwhile(PackState *state, const Directory *directory)
  * wanted yet; returns the next one.  Loose pages cease to be offered to inserts.
  */
 static BlockNumber
-TakePages(PackState *state, BlockNumber block)
+TakePages(PackState *state, BlockNumber block, BlockNumber *pages)
 {
 	Relation	index = state->info->index;
 	Buffer		meta_buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
 	Buffer		buffer = topk_read(index, block, BUFFER_LOCK_EXCLUSIVE);
-	GenericXLogState *xlog = GenericXLogStart(index);
-	TopkMeta   *meta = TopkPageMeta(GenericXLogRegisterBuffer(xlog, meta_buffer, 0));
-	Page		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-	BlockNumber next = TopkPageOpaque(page)->next;
+	GenericXLogState *xlog;
+	TopkMeta   *meta;
+	Page		page;
+	BlockNumber next;
 
+	topk_check_directory(index, buffer, pages);
+	xlog = GenericXLogStart(index);
+	meta = TopkPageMeta(GenericXLogRegisterBuffer(xlog, meta_buffer, 0));
+	page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+	next = TopkPageOpaque(page)->next;
 	for (int i = 0; i < TopkPageOpaque(page)->count; i++)
 	{
 		TopkDirEntry *entry = TopkPageEntries(page) + i;
@@ -240,6 +244,7 @@ Reserve(PackState *state, const Directory *directory)
 {
 	Relation	index = state->info->index;
 	BlockNumber block = directory->blocks[0];
+	BlockNumber pages = 0;
 
 	state->needed = state->wanted + SPARE_PAGES +
 		(directory->n + directory->nblocks + state->wanted) / TOPK_DIRECTORY_CAPACITY;
@@ -250,7 +255,7 @@ Reserve(PackState *state, const Directory *directory)
 	while (block != InvalidBlockNumber)
 	{
 		vacuum_delay_point(false);
-		block = TakePages(state, block);
+		block = TakePages(state, block, &pages);
 	}
 	while (state->nreserved < state->needed)
 	{
@@ -304,9 +309,15 @@ ReadSources(PackState *state)
 
 		vacuum_delay_point(false);
 		SealPage(state, state->sources[i], (Page) copy.data);
+		if (TOPK_GROUP_KIND(opaque->group) != TOPK_CODED)
+			topk_report_damage(writer->index, state->sources[i],
+							   "The directory has it in another group.");
 		parts = topk_parts((Page) copy.data);
 		for (int j = 0; j < opaque->count; j++)
 		{
+			topk_check_tid(writer->index, state->sources[i], &parts.tids[j]);
+			topk_check_code(writer->index, state->sources[i], opaque->group,
+							parts.norm[j], parts.scale[j], parts.error[j]);
 			item->group = opaque->group;
 			item->tid = parts.tids[j];
 			item->scalars.norm = parts.norm[j];
@@ -330,10 +341,10 @@ PutPage(TopkWriter *writer, Page page)
 	GenericXLogState *xlog;
 	Page		target;
 
-	/* Cannot happen: as many were reserved as the entries can fill. */
+	/* as many were reserved as the entries can fill */
 	if (state->used == state->nreserved)
-		elog(ERROR, "too few pages reserved in index \"%s\"",
-			 RelationGetRelationName(index));
+		topk_report_damage(index, TOPK_META_BLOCK,
+						   "The directory has fewer entries than its pages.");
 	block = state->reserved[state->used++];
 	state->roles[block] = ROLE_TARGET;
 

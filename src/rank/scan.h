@@ -48,12 +48,14 @@ typedef struct TopkScan
 	CodeQuery  *query;
 
 	uint32		epoch;			/* of the directory that the lists are from */
+	uint32		changes;		/* and how often that had changed */
 	PageList	lists[STAGES];
 	Stage		stage;
 	Size		next_page;		/* of the stage's list */
 	Buffer		ahead;			/* pinned: the page to be read next */
 	CandidateSet candidates;	/* of the stage */
 
+	BlockNumber heap_blocks;	/* at the least */
 	Candidate	last;			/* returned last, to be killed perhaps */
 	bool		has_last;
 } TopkScan;

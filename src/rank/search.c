@@ -213,6 +213,10 @@ SearchPage(IndexScanDesc scan, TopkScan *state, BlockNumber block, Page page)
 		if (bounds[i] < lowest ||
 			(scan->ignore_killed_tuples && parts.killed[i]))
 			continue;
+		topk_check_tid(scan->indexRelation, block, &parts.tids[i]);
+		if (state->stage == STAGE_RANKED && parts.codes != NULL)
+			topk_check_code(scan->indexRelation, block, opaque->group,
+							parts.norm[i], parts.scale[i], parts.error[i]);
 		candidate.bound = bounds[i];
 		candidate.block = block;
 		candidate.removals = opaque->removals;
@@ -241,6 +245,23 @@ ReadPage(IndexScanDesc scan, TopkScan *state, BlockNumber block)
 		SearchPage(scan, state, block, page);
 	UnlockReleaseBuffer(buffer);
 	return valid;
+}
+
+/*
+ * Starts a stage's look over with the directory that there is now.  There must be
+ * a new one, or a change of it, as it has led to a page that has another use.
+ */
+static void
+LookAgain(IndexScanDesc scan, TopkScan *state, BlockNumber block)
+{
+	uint32		epoch = state->epoch;
+	uint32		changes = state->changes;
+
+	topk_list_pages(scan, state);
+	if (state->epoch == epoch && state->changes == changes)
+		topk_report_damage(scan->indexRelation, block,
+						   "It is of an epoch that has not begun.");
+	BeginLook(state, state->candidates.m);
 }
 
 /* m, kept within work_mem. */
@@ -272,10 +293,7 @@ topk_next_of_stage(IndexScanDesc scan, TopkScan *state, Candidate *next)
 		{
 			candidates_make_room(set);
 			if (!ReadPage(scan, state, block))
-			{
-				topk_list_pages(scan, state);
-				BeginLook(state, set->m);
-			}
+				LookAgain(scan, state, block);
 		}
 		else if (set->n > 0)
 		{

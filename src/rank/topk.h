@@ -252,9 +252,19 @@ extern void topk_init_directory(Page page, const TopkDirEntry *entries, int n,
 								BlockNumber next);
 extern TopkParts topk_parts(Page page);
 extern void topk_add_item(Page page, const TopkItem *item);
-extern void topk_check_page(Relation index, Buffer buffer);
 extern void topk_check_opclass(Relation index);
+
+/* damage.c: what is read from the file is looked at before it is used */
+pg_noreturn extern void topk_report_damage(Relation index, BlockNumber block,
+										   const char *detail);
+extern void topk_check_page(Relation index, Buffer buffer);
 extern Buffer topk_read(Relation index, BlockNumber block, int lock);
+extern Buffer topk_read_directory(Relation index, BlockNumber block, int lock);
+extern void topk_check_directory(Relation index, Buffer buffer,
+								 BlockNumber *pages);
+extern void topk_check_tid(Relation index, BlockNumber block, ItemPointer tid);
+extern void topk_check_code(Relation index, BlockNumber block, TopkGroup group,
+							float4 norm, float4 scale, float4 error);
 
 /* directory.c: pages for inserts, and reading the directory */
 extern BlockNumber topk_open_page(Relation index, TopkGroup *group, uint32 *epoch);
@@ -263,7 +273,8 @@ extern BlockNumber topk_reserve_page(Relation index);
 extern uint32 topk_first_entries(Relation index, Snapshot snapshot,
 								 BlockNumber *next, uint32 *changes);
 extern bool topk_next_entries(Relation index, uint32 epoch, BlockNumber *next,
-							  TopkDirEntry *entries, int *count);
+							  BlockNumber *pages, TopkDirEntry *entries,
+							  int *count);
 extern void topk_forget_open(TopkMeta *meta, BlockNumber block);
 
 /* pack.c, for vacuum */

@@ -112,6 +112,7 @@ VacuumPage(VacuumState *state, BlockNumber block)
 
 	for (int i = 0; i < opaque->count; i++)
 	{
+		topk_check_tid(index, block, &topk_parts(page).tids[i]);
 		dead[i] = state->callback(&topk_parts(page).tids[i], state->callback_state);
 		removed += dead[i];
 	}
@@ -130,6 +131,8 @@ FreePage(Relation index, Buffer meta_buffer, Buffer directory, int i)
 	TopkDirEntry *entry = TopkPageEntries(BufferGetPage(directory)) + i;
 	Buffer		data = topk_read(index, entry->block, BUFFER_LOCK_EXCLUSIVE);
 
+	if (TopkPageOpaque(BufferGetPage(data))->group != (entry->group & ~TOPK_ROOM))
+		topk_report_damage(index, entry->block, "The directory has it in another group.");
 	if (TopkPageOpaque(BufferGetPage(data))->count == 0)
 	{
 		GenericXLogState *state = GenericXLogStart(index);
@@ -168,7 +171,7 @@ ClearLeftover(VacuumState *state, BlockNumber block)
 
 /* Enters what the first pass found into one page of the directory. */
 static BlockNumber
-UpdateDirectoryPage(VacuumState *state, BlockNumber block)
+UpdateDirectoryPage(VacuumState *state, BlockNumber block, BlockNumber *pages)
 {
 	Relation	index = state->info->index;
 	Buffer		meta_buffer = topk_read(index, TOPK_META_BLOCK, BUFFER_LOCK_EXCLUSIVE);
@@ -180,6 +183,7 @@ UpdateDirectoryPage(VacuumState *state, BlockNumber block)
 	bool		any_changes = false;
 	BlockNumber next;
 
+	topk_check_directory(index, buffer, pages);
 	for (int i = 0; i < count; i++)
 	{
 		TopkDirEntry *entry = TopkPageEntries(page) + i;
@@ -231,13 +235,14 @@ static void
 UpdateDirectory(VacuumState *state)
 {
 	BlockNumber block;
+	BlockNumber pages = 0;
 	uint32		changes;
 
 	state->epoch = topk_first_entries(state->info->index, NULL, &block, &changes);
 	while (block != InvalidBlockNumber)
 	{
 		vacuum_delay_point(false);
-		block = UpdateDirectoryPage(state, block);
+		block = UpdateDirectoryPage(state, block, &pages);
 	}
 }
 
