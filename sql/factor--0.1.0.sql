@@ -247,6 +247,10 @@ CREATE TRIGGER mf_guard BEFORE INSERT OR UPDATE OR DELETE ON mf_models
 CREATE TRIGGER mf_guard BEFORE INSERT OR UPDATE OR DELETE ON mf_history
 	FOR EACH ROW EXECUTE FUNCTION mf_guard();
 
+-- Where rows arrive by logical replication too: roles may have other names there.
+ALTER TABLE mf_models ENABLE ALWAYS TRIGGER mf_guard;
+ALTER TABLE mf_history ENABLE ALWAYS TRIGGER mf_guard;
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON mf_models, mf_history TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('mf_models', '');

@@ -23,6 +23,11 @@
  * may be set only by who may take it from the model that has it. (An INSERT
  * by others goes through without the flag, with a NOTICE.)
  *
+ * Rows that replication applies (session_replication_role = replica) were admitted
+ * where they come from, and are not sent twice: none is refused or left out. But
+ * roles may have other names there, so the owner is still set to that of the tables
+ * here, where they are there. That is why the trigger is ENABLE ALWAYS.
+ *
  * A row cannot be trusted for having passed here (triggers can be switched
  * off), so model_open() compares its owner with that of the tables again.
  */
@@ -291,6 +296,13 @@ GuardInsert(const GuardedRow *row, TupleDesc desc, bool is_models, Oid extension
 	return AsStored(row, desc, other != NULL);
 }
 
+/* A row that replication applies: right but for its owner's name. */
+static HeapTuple
+GuardReplicated(const GuardedRow *row, TupleDesc desc, bool is_models)
+{
+	return is_models && row->whole ? AsStored(row, desc, false) : row->tuple;
+}
+
 static HeapTuple
 GuardUpdate(const GuardedRow *old, const GuardedRow *new, TupleDesc desc, bool is_models,
 			Oid extension_schema)
@@ -353,6 +365,15 @@ mf_guard(PG_FUNCTION_ARGS)
 				 errmsg("mf_guard() cannot be a trigger of table \"%s\"",
 						RelationGetRelationName(rel))));
 	catalog_check_table(rel, is_models);
+
+	if (SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA)
+	{
+		if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+			return PointerGetDatum(trigger->tg_trigtuple);
+		LookAt(&row, TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+			   trigger->tg_newtuple : trigger->tg_trigtuple, desc);
+		return PointerGetDatum(GuardReplicated(&row, desc, is_models));
+	}
 
 	LookAt(&row, trigger->tg_trigtuple, desc);
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
