@@ -1021,21 +1021,21 @@ CREATE FUNCTION mf_refresh(model text, users bigint[], items bigint[] DEFAULT NU
 	OUT gone_users bigint, OUT gone_items bigint)
 	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mf_refresh(text, bigint[], bigint[]) IS
-	'solves the users and items anew from their ratings as they are now, adds or removes them';
+	'solves the users and items that are named anew from their ratings as they are now, adds or removes them; NULL names none';
 
 CREATE FUNCTION mf_refresh(model text, users uuid[], items uuid[] DEFAULT NULL,
 	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
 	OUT gone_users bigint, OUT gone_items bigint)
 	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mf_refresh(text, uuid[], uuid[]) IS
-	'solves the users and items anew from their ratings as they are now, adds or removes them';
+	'solves the users and items that are named anew from their ratings as they are now, adds or removes them; NULL names none';
 
 CREATE FUNCTION mf_refresh(model text, users text[], items text[] DEFAULT NULL,
 	OUT users bigint, OUT items bigint, OUT new_users bigint, OUT new_items bigint,
 	OUT gone_users bigint, OUT gone_items bigint)
 	AS 'MODULE_PATHNAME', 'mf_refresh_named' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION mf_refresh(text, text[], text[]) IS
-	'solves the users and items anew from their ratings as they are now, adds or removes them';
+	'solves the users and items that are named anew from their ratings as they are now, adds or removes them; NULL names none';
 
 -- ---------------------------------------------------------------------------
 -- Pictures

@@ -321,9 +321,37 @@ CheckSameKey(ModelTarget *target, MfSide which, const ModelSide *side)
 }
 
 /*
+ * Tables without a row in mf_models are no model's, whatever they look like; but
+ * where they look like one's, they may well have come from a dump without it.
+ */
+static void
+RefuseUnknown(const ModelTarget *target, Relation rel)
+{
+	char	   *quoted = model_name_quote(target->schema_name, target->name);
+	ModelSide	side;
+	const char *problem;
+
+	if (!model_side_inspect(rel, &side, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("model name \"%s\" is taken by tables that are not a model", quoted),
+				 errdetail("Table \"%s\" is there, but mf_models has no such model.",
+						   RelationGetRelationName(rel)),
+				 errhint("Choose another model name, or drop or rename the tables.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_TABLE),
+			 errmsg("the tables of model \"%s\" are there without its row in mf_models", quoted),
+			 errdetail("A dump of some schemas or tables leaves mf_models and mf_history out, and so do copies of a model's tables."),
+			 errhint("Dump with --extension=factor too, and restore the rows; or drop or rename the tables %s and %s, and train again.",
+					 quote_qualified_identifier(target->schema_name,
+												model_table_name(target->name, MF_USERS)),
+					 quote_qualified_identifier(target->schema_name,
+												model_table_name(target->name, MF_ITEMS)))));
+}
+
+/*
  * Looks at the tables of a model that is to be replaced, under a lock that
- * keeps their definition. Without the row in mf_models they are no model's,
- * whatever they look like. With `keep` they stay open, and locked.
+ * keeps their definition. With `keep` they stay open, and locked.
  */
 static void
 CheckTables(ModelTarget *target, bool known, LOCKMODE lockmode, bool keep)
@@ -338,13 +366,7 @@ CheckTables(ModelTarget *target, bool known, LOCKMODE lockmode, bool keep)
 		const char *problem;
 
 		if (!known)
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_TABLE),
-					 errmsg("model name \"%s\" is taken by tables that are not a model",
-							model_name_quote(target->schema_name, target->name)),
-					 errdetail("Table \"%s\" is there, but mf_models has no such model.",
-							   RelationGetRelationName(rel)),
-					 errhint("Choose another model name, or drop or rename the tables.")));
+			RefuseUnknown(target, rel);
 		if (!object_ownercheck(RelationRelationId, RelationGetRelid(rel), GetUserId()))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/stratnum.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -22,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/queryenvironment.h"
 #include "utils/tuplestore.h"
 
@@ -147,6 +149,45 @@ InsertRows(const ModelTarget *target, const SqlQuery *query, uint32 n)
 				 errhint("Look for a trigger or a rule on the table that keeps rows out.")));
 }
 
+/* Does the table have triggers that may keep rows from being deleted? */
+static bool
+MayKeepRows(const Held *table)
+{
+	Relation	rel = relation_open(table->relid, NoLock);
+	bool		result = rel->trigdesc != NULL && rel->trigdesc->trig_delete_before_row;
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * Deletes the rows of a side that `condition` holds for, `t` being the table. A
+ * rule of the user's shows at once; a trigger does not, so where there are any,
+ * the rows are looked for afterwards.
+ */
+static void
+DeleteRows(const ModelTarget *target, SqlQuery *query, const char *condition)
+{
+	static const Oid columns[] = {INT4OID};
+	Datum		value;
+	bool		isnull;
+
+	query->sql = psprintf("DELETE FROM ONLY %s t WHERE %s", query->from->sql, condition);
+	(void) query_write(query, CMD_DELETE);
+	if (!MayKeepRows(query->from))
+		return;
+	query->sql = psprintf("SELECT 1 FROM ONLY %s t WHERE %s LIMIT 1", query->from->sql, condition);
+	query->ncolumns = 1;
+	query->columns = columns;
+	if (query_row(query, &value, &isnull))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not delete the rows of model \"%s\" that have no ratings any more",
+						model_name_quote(target->schema_name, target->name)),
+				 errdetail("They are still in table %s.", query->from->sql),
+				 errhint("Look for a trigger on the table that keeps them there.")));
+}
+
 /* Writes n rows; `all` of the side, so that others are deleted, or some. */
 static void
 WriteRows(ModelTarget *target, MfSide side, int factors, uint32 n,
@@ -185,13 +226,9 @@ WriteRows(ModelTarget *target, MfSide side, int factors, uint32 n,
 
 	/* Tables that a user let inherit from this one are none of ours. */
 	if (target->exists && all)
-	{
-		query.sql = psprintf("DELETE FROM ONLY %s t WHERE NOT EXISTS "
-							 "(SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
-							 query.from->sql, key,
-							 sql_operator(target->key[side].type, BTEqualStrategyNumber), key);
-		(void) query_write(&query, CMD_DELETE);
-	}
+		DeleteRows(target, &query,
+				   psprintf("NOT EXISTS (SELECT FROM " NEW_ROWS " n WHERE n.%s %s t.%s)",
+							key, sql_operator(target->key[side].type, BTEqualStrategyNumber), key));
 
 	tuplestore_end(store);
 	MemoryContextSwitchTo(outer);
@@ -223,8 +260,6 @@ model_delete_rows(ModelTarget *target, MfSide side, uint32 n, Datum *ids)
 	model_target_recheck(target);
 	id_relations_add(&relations, "mf_gone", key->type, &gone);
 	query.environment = relations.environment;
-	query.sql = psprintf("DELETE FROM ONLY %s t WHERE %s", query.from->sql,
-						 id_relation_condition("t", key->column, key->type, "mf_gone"));
-	(void) query_write(&query, CMD_DELETE);
+	DeleteRows(target, &query, id_relation_condition("t", key->column, key->type, "mf_gone"));
 	id_relations_end(&relations);
 }

@@ -192,6 +192,11 @@ DoRefresh(Refresh *refresh, RatingSource *source, ModelTarget *target, int64 cou
 {
 	uint32		added;
 
+	memset(counts, 0, 6 * sizeof(int64));
+	/* array_agg() over no changes is NULL: whoever names nobody means nobody. */
+	if (refresh->named && refresh->side[MF_USERS].named.n == 0 &&
+		refresh->side[MF_ITEMS].named.n == 0)
+		return;
 	refresh_read(refresh, source);
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		counts[4 + side] = refresh_forget(refresh, side);
@@ -234,7 +239,7 @@ RefreshModel(FunctionCallInfo fcinfo, bool named)
 		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 			(void) model_gramian(refresh->model, side);
 	PopActiveSnapshot();
-	refresh->named = named && !(PG_ARGISNULL(1) && PG_ARGISNULL(2));
+	refresh->named = named;
 	SpecOfModel(&refresh->model->record, &refresh->spec);
 	CheckModel(refresh->model);
 	training_repeat(refresh->model, &source, &options);

@@ -56,6 +56,12 @@ sub restored
 	return $node->safe_psql($name, $question);
 }
 
+# A schema alone: with the extension beside it
+is(restored('one_schema', [ '-n', 'reco', '-e', 'factor' ], 'postgres'), $before, 'a schema and the extension');
+restored('bare_schema', [ '-n', 'reco' ], 'alice');
+my ($code, $out, $err) = $node->psql('bare_schema', q{SELECT mf_train('reco.ratings', model => 'reco.films')});
+like($err, qr/there without its row in mf_models.*--extension=factor/s, 'a schema alone: training says what is missing');
+
 my $superuser = $node->safe_psql('postgres', 'SELECT current_user');
 
 is(restored('whole', [], $superuser), $before, 'restored by a superuser');
