@@ -41,7 +41,7 @@ my $question = q{
 };
 my $before = $node->safe_psql('source', $question);
 
-sub restored
+sub restore
 {
 	my ($name, $dump_options, $role, @restore) = @_;
 	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.dump";
@@ -53,12 +53,17 @@ sub restored
 	$node->safe_psql($name, "CREATE EXTENSION factor") if $role ne 'postgres';
 	$node->command_ok([ 'pg_restore', '-d', $node->connstr($name), @restore, $file ],
 		"$name: restored");
-	return $node->safe_psql($name, $question);
+}
+
+sub restored
+{
+	restore(@_);
+	return $node->safe_psql($_[0], $question);
 }
 
 # A schema alone: with the extension beside it
 is(restored('one_schema', [ '-n', 'reco', '-e', 'factor' ], 'postgres'), $before, 'a schema and the extension');
-restored('bare_schema', [ '-n', 'reco' ], 'alice');
+restore('bare_schema', [ '-n', 'reco' ], 'alice');
 my ($code, $out, $err) = $node->psql('bare_schema', q{SELECT mf_train('reco.ratings', model => 'reco.films')});
 like($err, qr/there without its row in mf_models.*--extension=factor/s, 'a schema alone: training says what is missing');
 
