@@ -8,6 +8,7 @@
 # that is there already, nothing is built. The source tree is only read, so it must
 # not have been configured itself.
 set -u
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES MAKEFILES
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }

@@ -105,23 +105,24 @@ fi
 # Sanitizers: each process that finds something writes a file and ends
 # ---------------------------------------------------------------------------
 
-# How to start what loads factor.so: the sanitizers' library must come first in a
-# process. Memory is not looked for leaks, since the server frees contexts as a
-# whole and exits without freeing the rest; it asks for more than there is and
-# expects NULL; its stacks are left by siglongjmp.
+# How to start what loads factor.so: the sanitizers' libraries must come first in a
+# process, and read their options before the server writes its title over them.
+# Memory is not looked for leaks, since the server frees contexts as a whole and
+# exits without freeing the rest; it asks for more than there is and expects NULL;
+# its stacks are left by siglongjmp.
 guarded=()
 if [ -n "$sanitize" ]; then
-	library=$(ldd factor.so | sed -n 's/^.*libasan.* => \([^ ]*\) .*/\1/p')
+	library=$(ldd factor.so | sed -n 's/^.*lib[au]*san.* => \([^ ]*\) .*/\1/p' | sort | tr '\n' ' ')
 	# The compiler that PostgreSQL was built with, as for factor.so.
 	if [ -z "$library" ] ||
 		! $("$PG_CONFIG" --cc) -shared -fPIC -Wl,-z,initfirst -o "$FACTOR_SANDBOX/asan_first.so" test/asan_first.c; then
-		echo "cannot preload the sanitizers' library (\"$library\")" >&2
+		echo "cannot preload the sanitizers' libraries (\"$library\")" >&2
 		note build 0 1
 		finish
 	fi
 	options=log_path=$logs/sanitizer:abort_on_error=1:print_stacktrace=1:handle_abort=0
 	export FACTOR_SANITIZE=1
-	guarded=(env "LD_PRELOAD=$library $FACTOR_SANDBOX/asan_first.so"
+	guarded=(env "LD_PRELOAD=$library$FACTOR_SANDBOX/asan_first.so"
 		"ASAN_OPTIONS=$options:detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=0:quarantine_size_mb=16"
 		"UBSAN_OPTIONS=$options")
 fi
