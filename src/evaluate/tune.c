@@ -337,7 +337,7 @@ mf_tune(PG_FUNCTION_ARGS)
 	desc = BlessTupleDesc(desc);
 
 	if (SPI_connect_ext(search.commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+		elog(ERROR, "SPI_connect failed");	/* it never does */
 	MemoryContextSwitchTo(search.context);
 	search.extension = quote_identifier(get_namespace_name(search.call.extension_schema));
 	ReadArguments(fcinfo, &search);
@@ -363,7 +363,7 @@ mf_tune(PG_FUNCTION_ARGS)
 				(errmsg("no trial has a value of metric \"%s\"", tune_metrics[search.metric].name),
 				 errhint("Implicit feedback has metrics of the ranking only, such as ndcg; these need relevant pairs to judge by.")));
 	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");
+		elog(ERROR, "SPI_finish failed");	/* it was connected */
 
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(search.context);

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -78,6 +80,22 @@ ReadGramian(const Model *model, MfSide side)
 	return matrix;
 }
 
+/* What is computed with it must end. */
+static void
+CheckFinite(const Model *model, MfSide side)
+{
+	size_t		n = (size_t) model->record.factors * model->record.factors;
+
+	for (size_t k = 0; k < n; k++)
+		if (!isfinite(model->record.gramian[side][k]))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("model \"%s\" has a Gramian of its %s that is not finite",
+							model_name_quote(model->schema_name, model->name),
+							side == MF_USERS ? "users" : "items"),
+					 errhint("Train the model again.")));
+}
+
 const float *
 model_gramian(Model *model, MfSide side)
 {
@@ -97,5 +115,6 @@ model_gramian(Model *model, MfSide side)
 						side == MF_USERS ? "users" : "items"),
 				 errdetail("A vector cannot be found without it, since pairs without a rating have a weight."),
 				 errhint("Train the model again.")));
+	CheckFinite(model, side);
 	return model->record.gramian[side];
 }

@@ -173,7 +173,12 @@ PrepareIndex(ModelSide *side)
 	Oid			operator = get_opfamily_member(family, type, type, BTEqualStrategyNumber);
 
 	if (!OidIsValid(operator))
-		elog(ERROR, "no equality operator in operator family %u", family);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("could not identify an equality operator for type %s",
+						format_type_be(type)),
+				 errdetail("The operator class of the primary key of table %s has none.",
+						   side->table)));
 	side->eq_function = get_opcode(operator);
 	side->eq_collation = index->rd_indcollation[0];
 	index_close(index, NoLock);

@@ -662,6 +662,6 @@ query_utility(const char *sql)
 	SPI_connect();
 	status = SPI_execute(sql, false, 0);
 	if (status != SPI_OK_UTILITY)
-		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status));
+		elog(ERROR, "could not execute \"%s\": %s", sql, SPI_result_code_string(status)); /* it is one */
 	SPI_finish();
 }

@@ -106,6 +106,8 @@ Column(const SideScan *scan, int column)
 	if (scan->slot->tts_isnull[column])
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 column == COLUMN_RATINGS || column == COLUMN_DIGEST ?
+				 errmsg("a row of table %s has null ratings or a null digest", scan->side->table) :
 				 errmsg("a row of table %s has a null bias or null factors", scan->side->table)));
 	return scan->slot->tts_values[column];
 }
@@ -153,6 +155,11 @@ side_scan_next(SideScan *scan, SideRow *row)
 	if (scan->kind == SIDE_SCAN_COUNTS || scan->kind == SIDE_SCAN_LATEST)
 	{
 		row->ratings = DatumGetInt32(Column(scan, COLUMN_RATINGS));
+		if (row->ratings < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("a row of table %s has %d ratings", scan->side->table, row->ratings),
+					 errhint("Train the model again.")));
 		row->digest = (uint64) DatumGetInt64(Column(scan, COLUMN_DIGEST));
 	}
 	MemoryContextSwitchTo(old);

@@ -108,6 +108,7 @@ PrimaryKeyColumn(Relation rel, Oid *index)
 		return InvalidAttrNumber;
 
 	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(*index));
+	/* Cannot happen: the table is open, and none of its indexes goes meanwhile. */
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for index %u", *index);
 	form = (Form_pg_index) GETSTRUCT(tuple);
@@ -178,6 +179,7 @@ model_collate_clause(Oid collation)
 	if (!OidIsValid(collation))
 		return "";
 	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	/* Cannot happen: a column of an open table has it. */
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for collation %u", collation);
 	form = (Form_pg_collation) GETSTRUCT(tuple);

@@ -251,10 +251,14 @@ ReadSeen(Everyone *all, SeenRequest *source)
 
 /* ---- Chunks ---- */
 
-/* Fills in the vectors of the next users; they are the same as were read. */
+/*
+ * Fills in the vectors of the next users, from `first` on. They are those whose ids
+ * were read before in the same snapshot, unless a policy changes its mind.
+ */
 static void
-ReadVectors(Everyone *all, SideScan *scan, const EveryoneUsers *users, float *bias)
+ReadVectors(Everyone *all, SideScan *scan, uint64 first, const EveryoneUsers *users, float *bias)
 {
+	const ModelSide *side = &all->model->side[MF_USERS];
 	Size		stride = topall_stride(all->shape.length);
 
 	for (uint64 u = 0; u < all->shape.nusers; u++)
@@ -262,8 +266,12 @@ ReadVectors(Everyone *all, SideScan *scan, const EveryoneUsers *users, float *bi
 		float	   *vector = users->vectors + u * stride;
 		SideRow		row;
 
-		if (!side_scan_next(scan, &row))
-			elog(ERROR, "a user is gone while the table is read");
+		if (!side_scan_next(scan, &row) ||
+			!datum_image_eq(row.id, all->user_ids[first + u], side->key_byval, side->key_length))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table %s gave other rows when it was read again", side->table),
+					 errdetail("It is read twice; a policy of its row security that is volatile may let other rows pass.")));
 		if (all->augmented)
 			vector[0] = 1;
 		memcpy(vector + all->augmented, row.factors,
@@ -331,7 +339,7 @@ RankChunk(Everyone *all, SideScan *scan, uint32 chunk)
 	everyone_users_layout(&users, &all->shape, array.data);
 	bias = MemoryContextAllocHuge(CurrentMemoryContext,
 								  mul_size(all->shape.nusers, sizeof(float)));
-	ReadVectors(all, scan, &users, bias);
+	ReadVectors(all, scan, first, &users, bias);
 	if (all->pairs)
 		seen_pairs_get(all->pairs, chunk, all->shape.nusers, users.offset, users.seen);
 

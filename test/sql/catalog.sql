@@ -173,6 +173,43 @@ FROM (VALUES ('ALTER iteration TYPE bigint'), ('ALTER schema TYPE text'), ('ALTE
 	(VALUES ('length(mf_history_svg(''stars''))'),
 		('mf_train(''ratings'', model => ''stars'', factors => 2, iterations => 1, verbose => false)')) c (call);
 
+-- A model's tables are its owner's to write, and so are Gramians.
+BEGIN;
+SAVEPOINT s;
+UPDATE clicks_items SET ratings = -5 WHERE item_id = 3;
+SELECT count(*) FROM mf_map('clicks');
+ROLLBACK TO s;
+SELECT * FROM mf_refresh('clicks');
+ROLLBACK TO s;
+UPDATE clicks_users SET ratings = -5 WHERE user_id = 3;
+SELECT * FROM mf_refresh('clicks');
+ROLLBACK TO s;
+ALTER TABLE clicks_users ALTER ratings DROP NOT NULL;
+UPDATE clicks_users SET ratings = NULL WHERE user_id = 3;
+SELECT * FROM mf_refresh('clicks');
+ROLLBACK TO s;
+UPDATE clicks_items SET factors = '{NaN,0,Infinity,0}' WHERE item_id = 3;
+SELECT mf_predict(1, 3, 'clicks'), (SELECT count(*) FROM mf_topk(1, 100, 'clicks')) < 15 AS ranked, (SELECT count(*) FROM mf_topk_all(100, 'clicks')) > 0 AS all_ranked;
+SELECT count(*) FROM mf_map('clicks');
+ROLLBACK TO s;
+UPDATE clicks_items SET factors = '{1,2,3}' WHERE item_id = 3;
+SELECT mf_predict(1, 3, 'clicks');
+ROLLBACK TO s;
+UPDATE mf_models SET gramian_items = array_fill('NaN'::real, ARRAY[4, 4]), unobserved_weight = 1 WHERE schema = 'mf_catalog' AND model = 'clicks';
+SELECT count(*) FROM mf_topk_for(ARRAY[1, 2], NULL, 3, 'clicks');
+ROLLBACK TO s;
+-- A policy that gives other rows when the users are read for the second time
+CREATE ROLE regress_catalog_reader;
+GRANT ALL ON SCHEMA mf_catalog TO regress_catalog_reader;
+GRANT ALL ON ALL TABLES IN SCHEMA mf_catalog TO regress_catalog_reader;
+CREATE SEQUENCE looks;
+GRANT ALL ON looks TO regress_catalog_reader;
+ALTER TABLE stars_users ENABLE ROW LEVEL SECURITY;
+CREATE POLICY fickle ON stars_users USING (nextval('mf_catalog.looks') NOT BETWEEN 21 AND 25);
+SET LOCAL ROLE regress_catalog_reader;
+SELECT count(*) FROM mf_topk_all(3, 'stars', exclude_seen => false);
+ROLLBACK;
+
 -- An option that cannot be read concerns its model alone, though it is flagged as the default of a schema that others use.
 CREATE ROLE regress_catalog_intruder;
 CREATE ROLE regress_catalog_keeper;
