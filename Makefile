@@ -17,7 +17,7 @@ RANK = vector operators topk page damage directory cache writer build insert can
 MODEL = number idsql idtext idrelation keysize name held query filter tables owner record catalog guard write indexes manage parallel \
 	lookup cache recent tids rows gramian scan
 TRAIN = bigarray columns source idsort idargument digest ids triples stream matrix build \
-	select values read arguments options options_sgd progress crew epoch heldout \
+	select values read arguments options options_sgd progress team crew epoch heldout \
 	fit_als fit_sgd warm fit train retrain sharded \
 	sharded_sources sharded_count sharded_half
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \

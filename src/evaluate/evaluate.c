@@ -25,8 +25,8 @@
 #include "evaluate/judging.h"
 #include "model/number.h"
 #include "serve/call.h"
-#include "train/crew.h"
 #include "train/progress.h"
+#include "train/team.h"
 
 PG_FUNCTION_INFO_V1(mf_evaluate);
 
@@ -220,7 +220,7 @@ Evaluate(Model *model, const EvaluateArgs *args, ServeRows *rows)
 	Evidence	evidence = {.model = model};
 	Judgement	judgements[RANKER_KINDS] = {0};
 	JudgingCounts counts;
-	int			workers = crew_workers_allowed();
+	int			workers = team_workers_allowed();
 	int			n = 0;
 
 	progress_report("reading the test");

@@ -63,6 +63,7 @@ typedef struct Judging
 	const Evidence *evidence;
 	const JudgingOptions *options;
 	int			workers;
+	TeamNotes	notes;			/* what was said of them */
 	Judgement  *judgements;
 	int			n;
 	JudgingCounts *counts;
@@ -251,7 +252,8 @@ JudgeCollected(Judging *judging)
 							  judging->workers > 0, CurrentMemoryContext);
 		panel_chunk_layout(&chunk, &shape, array.data);
 		FillChunk(judging, ranker, &shape, &chunk);
-		panel_judge(&shape, &judging->catalogue, &ranker->array, &array, judging->workers);
+		panel_judge(&shape, &judging->catalogue, &ranker->array, &array, judging->workers,
+					&judging->notes);
 		for (uint32 u = 0; u < collected->nusers; u++)
 			AddMetrics(judgement, &chunk.metrics[u]);
 		bigarray_free(&array);
@@ -398,6 +400,7 @@ judging_run(const Evidence *evidence, const JudgingOptions *options, int workers
 	judging.evidence = evidence;
 	judging.options = options;
 	judging.workers = workers;
+	judging.notes.doing = "judging";
 	judging.judgements = judgements;
 	judging.n = n;
 	judging.counts = counts;

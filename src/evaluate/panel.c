@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/shm_toc.h"
@@ -19,6 +18,7 @@
 #include "compat.h"
 #include "evaluate/panel.h"
 #include "train/crew.h"
+#include "train/team.h"
 
 #define PANEL_KEY_SHARED UINT64CONST(0xFAC7000000000005)
 
@@ -211,20 +211,18 @@ InitShared(PanelShared *shared, const PanelShape *shape)
 	pg_atomic_init_u64(&shared->next, 0);
 }
 
-static void
+/* False where there is no room for workers: nothing is done then. */
+static bool
 JudgeInParallel(const PanelShape *shape, BigArray *catalogue, BigArray *ranker, BigArray *chunk,
-				int workers)
+				int workers, TeamNotes *notes)
 {
-	ParallelContext *parallel;
+	Size		size = sizeof(PanelShared);
+	ParallelContext *parallel = team_gather(notes, "factor_panel_worker", workers, &size, 1);
 	PanelShared *shared;
 
-	EnterParallelMode();
-	parallel = CreateParallelContext("factor", "factor_panel_worker", workers);
-	shm_toc_estimate_chunk(&parallel->estimator, sizeof(PanelShared));
-	shm_toc_estimate_keys(&parallel->estimator, 1);
-	InitializeParallelDSM(parallel);
-
-	shared = shm_toc_allocate(parallel->toc, sizeof(PanelShared));
+	if (parallel == NULL)
+		return false;
+	shared = shm_toc_allocate(parallel->toc, size);
 	InitShared(shared, shape);
 	shared->catalogue = dsm_segment_handle(catalogue->segment);
 	shared->catalogue_size = catalogue->size;
@@ -234,27 +232,27 @@ JudgeInParallel(const PanelShape *shape, BigArray *catalogue, BigArray *ranker, 
 	shared->chunk_size = chunk->size;
 	shm_toc_insert(parallel->toc, PANEL_KEY_SHARED, shared);
 
-	LaunchParallelWorkers(parallel);
+	team_launch(notes, parallel);
 	WorkChunk(shared, catalogue->data, ranker->data, chunk->data);
-	WaitForParallelWorkersToFinish(parallel);
-	DestroyParallelContext(parallel);
-	ExitParallelMode();
+	team_dismiss(parallel);
+	return true;
 }
 
 void
 panel_judge(const PanelShape *shape, BigArray *catalogue, BigArray *ranker, BigArray *chunk,
-			int workers)
+			int workers, TeamNotes *notes)
 {
 	double		flops = 2.0 * shape->nusers * shape->nitems * shape->length;
 	PanelShared alone;
 
 	crew_load_blas();
 	workers = Min(workers, (int) Min(shape->nusers / JUDGE_TILE, 1024));
-	if (workers > 0 && flops >= PARALLEL_MIN_FLOPS && catalogue->segment != NULL &&
-		ranker->segment != NULL && chunk->segment != NULL && crew_room_for_context())
+	if (workers > 0 && flops >= PARALLEL_MIN_FLOPS)
 	{
-		JudgeInParallel(shape, catalogue, ranker, chunk, workers);
-		return;
+		if (catalogue->segment == NULL || ranker->segment == NULL || chunk->segment == NULL)
+			team_no_room(notes, chunk->segment == NULL ? "the users" : "the items");
+		else if (JudgeInParallel(shape, catalogue, ranker, chunk, workers, notes))
+			return;
 	}
 	InitShared(&alone, shape);
 	WorkChunk(&alone, catalogue->data, ranker->data, chunk->data);

@@ -9,6 +9,7 @@
 #include "numerics/judge.h"
 #include "numerics/metrics.h"
 #include "train/ratings.h"
+#include "train/team.h"
 
 /* What the arrays' sizes follow from. */
 typedef struct PanelShape
@@ -59,6 +60,6 @@ extern Size panel_chunk_layout(PanelChunk *chunk, const PanelShape *shape, char 
  * all three arrays are shared; no worker is left when it returns.
  */
 extern void panel_judge(const PanelShape *shape, BigArray *catalogue, BigArray *ranker,
-						BigArray *chunk, int workers);
+						BigArray *chunk, int workers, TeamNotes *notes);
 
 #endif							/* FACTOR_PANEL_H */

@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/shm_toc.h"
@@ -22,6 +21,7 @@
 #include "compat.h"
 #include "serve/everyone.h"
 #include "train/progress.h"
+#include "train/team.h"
 
 #define EVERYONE_KEY_SHARED UINT64CONST(0xFAC7000000000002)
 
@@ -180,20 +180,18 @@ InitShared(EveryoneShared *shared, const EveryoneShape *shape)
 	pg_atomic_init_u64(&shared->next, 0);
 }
 
-static void
+/* False where there is no room for workers: nothing is done then. */
+static bool
 RankInParallel(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers,
-			   const EveryonePlace *place)
+			   const EveryonePlace *place, TeamNotes *notes)
 {
-	ParallelContext *parallel;
+	Size		size = sizeof(EveryoneShared);
+	ParallelContext *parallel = team_gather(notes, "factor_everyone_worker", workers, &size, 1);
 	EveryoneShared *shared;
 
-	EnterParallelMode();
-	parallel = CreateParallelContext("factor", "factor_everyone_worker", workers);
-	shm_toc_estimate_chunk(&parallel->estimator, sizeof(EveryoneShared));
-	shm_toc_estimate_keys(&parallel->estimator, 1);
-	InitializeParallelDSM(parallel);
-
-	shared = shm_toc_allocate(parallel->toc, sizeof(EveryoneShared));
+	if (parallel == NULL)
+		return false;
+	shared = shm_toc_allocate(parallel->toc, size);
 	InitShared(shared, shape);
 	shared->items = dsm_segment_handle(items->segment);
 	shared->items_size = items->size;
@@ -201,26 +199,26 @@ RankInParallel(const EveryoneShape *shape, BigArray *items, BigArray *users, int
 	shared->users_size = users->size;
 	shm_toc_insert(parallel->toc, EVERYONE_KEY_SHARED, shared);
 
-	LaunchParallelWorkers(parallel);
+	team_launch(notes, parallel);
 	WorkChunk(shared, items->data, users->data, place);
-	WaitForParallelWorkersToFinish(parallel);
-	DestroyParallelContext(parallel);
-	ExitParallelMode();
+	team_dismiss(parallel);
+	return true;
 }
 
 void
 everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users, int workers,
-			  const EveryonePlace *place)
+			  const EveryonePlace *place, TeamNotes *notes)
 {
 	double		flops = 2.0 * shape->nusers * shape->nitems * shape->length;
 	EveryoneShared alone;
 
 	workers = Min(workers, (int) Min(shape->nusers / TOPALL_TILE, 1024));
-	if (workers > 0 && flops >= PARALLEL_MIN_FLOPS &&
-		items->segment != NULL && users->segment != NULL)
+	if (workers > 0 && flops >= PARALLEL_MIN_FLOPS)
 	{
-		RankInParallel(shape, items, users, workers, place);
-		return;
+		if (items->segment == NULL || users->segment == NULL)
+			team_no_room(notes, items->segment == NULL ? "the items" : "the users");
+		else if (RankInParallel(shape, items, users, workers, place, notes))
+			return;
 	}
 	InitShared(&alone, shape);
 	WorkChunk(&alone, items->data, users->data, place);

@@ -9,6 +9,7 @@
 
 #include "numerics/topall.h"
 #include "train/ratings.h"
+#include "train/team.h"
 
 /* What the arrays' sizes follow from; the items' are the same for all chunks. */
 typedef struct EveryoneShape
@@ -60,6 +61,6 @@ extern void everyone_rows(const EveryoneItems *items, const EveryoneShape *shape
  * and both arrays are shared; no worker is left when it returns.
  */
 extern void everyone_rank(const EveryoneShape *shape, BigArray *items, BigArray *users,
-						  int workers, const EveryonePlace *place);
+						  int workers, const EveryonePlace *place, TeamNotes *notes);
 
 #endif							/* FACTOR_EVERYONE_H */

@@ -5,6 +5,7 @@
 #define FACTOR_PAIRS_H
 
 #include "model/model.h"
+#include "train/team.h"
 
 typedef struct SeenPairs SeenPairs;
 
@@ -21,6 +22,7 @@ typedef struct SeenPairsSpec
 	const uint32 *item_row;		/* of an item: the row to note */
 	uint32		chunk_users;	/* users to a chunk */
 	int			workers;		/* that may help */
+	TeamNotes  *reading;		/* what is said of them */
 } SeenPairsSpec;
 
 /*

@@ -22,7 +22,6 @@
 #include "access/parallel.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -38,6 +37,7 @@
 #include "serve/seen.h"
 #include "train/ids.h"
 #include "train/progress.h"
+#include "train/team.h"
 #include "train/valuetable.h"
 
 #define PAIRSCAN_KEY_SHARED UINT64CONST(0xFAC7000000000003)
@@ -247,6 +247,7 @@ MakeArrays(const SeenPairsSpec *spec, uint32 nchunks, BigArray *array, PairScanA
 	if (!bigarray_alloc(array, Layout(arrays, &shape, NULL), true, CurrentMemoryContext))
 	{
 		bigarray_free(array);
+		team_no_room(spec->reading, "the ids");
 		return false;
 	}
 	Layout(arrays, &shape, array->data);
@@ -257,24 +258,21 @@ MakeArrays(const SeenPairsSpec *spec, uint32 nchunks, BigArray *array, PairScanA
 	return true;
 }
 
-static void
+/* False where there is no room for workers: nothing is read then. */
+static bool
 ReadInParallel(const SeenPairsSpec *spec, Relation rel, const AttrNumber *attno,
 			   const BigArray *array, const PairScanArrays *arrays)
 {
 	Snapshot	snapshot = GetActiveSnapshot();
-	Size		scan_size = table_parallelscan_estimate(rel, snapshot);
-	ParallelContext *parallel;
+	Size		sizes[2] = {sizeof(PairScanShared), table_parallelscan_estimate(rel, snapshot)};
+	ParallelContext *parallel = team_gather(spec->reading, "factor_seen_worker", spec->workers,
+											sizes, 2);
 	ParallelTableScanDesc pscan;
 	PairScanShared *shared;
 
-	EnterParallelMode();
-	parallel = CreateParallelContext("factor", "factor_seen_worker", spec->workers);
-	shm_toc_estimate_chunk(&parallel->estimator, sizeof(PairScanShared));
-	shm_toc_estimate_chunk(&parallel->estimator, scan_size);
-	shm_toc_estimate_keys(&parallel->estimator, 2);
-	InitializeParallelDSM(parallel);
-
-	shared = shm_toc_allocate(parallel->toc, sizeof(PairScanShared));
+	if (parallel == NULL)
+		return false;
+	shared = shm_toc_allocate(parallel->toc, sizes[0]);
 	memset(shared, 0, sizeof(*shared));
 	shared->relid = RelationGetRelid(rel);
 	shared->attno[MF_USERS] = attno[MF_USERS];
@@ -284,15 +282,14 @@ ReadInParallel(const SeenPairsSpec *spec, Relation rel, const AttrNumber *attno,
 	shared->array_size = array->size;
 	pg_atomic_init_u64(&shared->rows, 0);
 	shm_toc_insert(parallel->toc, PAIRSCAN_KEY_SHARED, shared);
-	pscan = shm_toc_allocate(parallel->toc, scan_size);
+	pscan = shm_toc_allocate(parallel->toc, sizes[1]);
 	table_parallelscan_initialize(rel, pscan, snapshot);
 	shm_toc_insert(parallel->toc, PAIRSCAN_KEY_SCAN, pscan);
 
-	LaunchParallelWorkers(parallel);
+	team_launch(spec->reading, parallel);
 	ReadShare(shared, arrays, pscan, rel, 0);
-	WaitForParallelWorkersToFinish(parallel);
-	DestroyParallelContext(parallel);
-	ExitParallelMode();
+	team_dismiss(parallel);
+	return true;
 }
 
 /* The writers as the leader reads them; those that wrote nothing count 0. */
@@ -318,7 +315,11 @@ pair_scan_read(const SeenPairsSpec *spec, uint32 nchunks, PairScan *scan)
 	if (spec->workers == 0 || spec->only_some || !CanScan(spec, rel, attno) ||
 		!MakeArrays(spec, nchunks, &scan->shared, &arrays))
 		return false;
-	ReadInParallel(spec, rel, attno, &scan->shared, &arrays);
+	if (!ReadInParallel(spec, rel, attno, &scan->shared, &arrays))
+	{
+		bigarray_free(&scan->shared);
+		return false;
+	}
 	CollectWriters(spec, &arrays, scan);
 	return true;
 }

@@ -33,8 +33,8 @@
 #include "serve/pairs.h"
 #include "serve/predict.h"
 #include "serve/seen.h"
-#include "train/crew.h"
 #include "train/progress.h"
+#include "train/team.h"
 
 #define MIN_CHUNK_USERS (4 * TOPALL_TILE)
 #define MAX_CHUNKS 1000			/* each has a temporary file */
@@ -68,6 +68,8 @@ typedef struct Everyone
 	uint32		chunk_users;
 	SeenPairs  *pairs;			/* NULL: nothing is left out */
 	int			workers;
+	TeamNotes	reading;
+	TeamNotes	ranking;
 
 	Tuplestorestate *store;
 	TupleDesc	desc;
@@ -244,6 +246,7 @@ ReadSeen(Everyone *all, SeenRequest *source)
 		.item_row = all->item_row,
 		.chunk_users = all->chunk_users,
 		.workers = all->workers,
+		.reading = &all->reading,
 	};
 
 	all->pairs = seen_pairs_read(&spec);
@@ -343,7 +346,7 @@ RankChunk(Everyone *all, SideScan *scan, uint32 chunk)
 	if (all->pairs)
 		seen_pairs_get(all->pairs, chunk, all->shape.nusers, users.offset, users.seen);
 
-	everyone_rank(&all->shape, &all->item_array, &array, all->workers, &place);
+	everyone_rank(&all->shape, &all->item_array, &array, all->workers, &place, &all->ranking);
 
 	row_context = AllocSetContextCreate(CurrentMemoryContext, "factor result rows",
 										ALLOCSET_DEFAULT_SIZES);
@@ -360,16 +363,6 @@ RankChunk(Everyone *all, SideScan *scan, uint32 chunk)
 	bigarray_free(&array);
 }
 
-static void
-NoticeAlone(const Everyone *all)
-{
-	if (all->workers > 0 && all->item_array.segment == NULL)
-		ereport(NOTICE,
-				(errmsg("ranking without parallel workers"),
-				 errdetail("There is not enough dynamic shared memory for the items."),
-				 errhint("On Linux, enlarge /dev/shm; in a container, set its shared memory size.")));
-}
-
 /* In the context that holds everything. */
 static void
 RankEveryone(Everyone *all)
@@ -378,7 +371,6 @@ RankEveryone(Everyone *all)
 	SeenRequest request = {.noticed = &noticed};
 
 	ReadItems(all);
-	NoticeAlone(all);
 	ReadUserIds(all);
 
 	/* No user has more items than there are. */
@@ -491,7 +483,9 @@ TopkAll(FunctionCallInfo fcinfo, int users_arg, int arg)
 		all->only = NamedUsers(fcinfo, users_arg, all->model);
 	all->augmented = all->model->record.biased ? 1 : 0;
 	all->shape.length = all->model->record.factors + all->augmented;
-	all->workers = crew_workers_allowed();
+	all->workers = team_workers_allowed();
+	all->reading.doing = "reading ratings";
+	all->ranking.doing = "ranking";
 
 	progress_begin("mf_topk_all", quote_identifier(all->model->name));
 	PG_TRY();

@@ -44,12 +44,18 @@ ZeroMemory(void *data, Size size)
 	}
 }
 
-/* Is this what dsm_create() raises where there is no room? */
-static bool
-IsResourceError(int sqlerrcode)
+/*
+ * A segment that is a file of the data directory is filled by write(), and where
+ * that was cut short the error is of whatever errno says, which is often EINTR from
+ * some wait before, an internal error then. If a signal had come, the next look for
+ * interrupts would tell.
+ */
+bool
+bigarray_was_no_room(const ErrorData *error)
 {
-	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
-		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_SYSTEM_ERROR;
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INSUFFICIENT_RESOURCES ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_SYSTEM_ERROR ||
+		error->saved_errno == EINTR;
 }
 
 /* A new segment, or NULL where there is no room for it. */
@@ -65,6 +71,7 @@ TryCreateSegment(Size size)
 
 	PG_TRY();
 	{
+		errno = 0;				/* see bigarray_was_no_room() */
 		segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
 		if (segment != NULL)
 			dsm_pin_mapping(segment);
@@ -83,7 +90,7 @@ TryCreateSegment(Size size)
 		MemoryContextSwitchTo(oldcontext);
 		CurrentResourceOwner = oldowner;
 
-		if (!IsResourceError(error->sqlerrcode))
+		if (!bigarray_was_no_room(error))
 			ReThrowError(error);
 		FreeErrorData(error);
 		return NULL;

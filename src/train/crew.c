@@ -33,7 +33,6 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/barrier.h"
@@ -45,6 +44,7 @@
 #include "compat.h"
 #include "numerics/blas.h"
 #include "train/crew_internal.h"
+#include "train/team.h"
 
 #define CREW_KEY_SHARED UINT64CONST(0xFAC7000000000001)
 
@@ -55,12 +55,6 @@
 
 /* Rows between two looks for interrupts. */
 #define PENALTY_ROWS 1024
-
-/*
- * Shared memory that a parallel context and what comes with it take (its queues,
- * the session's shared record types), 2.3 MB where seen.
- */
-#define CONTEXT_RESERVE (4 * 1024 * 1024)
 
 struct Crew
 {
@@ -332,20 +326,18 @@ InitShared(CrewShared *shared, const CrewMember *member, const AlsSpec *spec,
 	pg_atomic_init_u32(&shared->diverged, 0);
 }
 
-static void
-Launch(Crew *crew, const AlsSpec *spec, const SgdSpec *sgd, int epochs, int workers,
-	   dsm_segment *fileset_segment)
+/* False where there is no room for workers: nothing is launched then. */
+static bool
+Launch(Crew *crew, TeamNotes *notes, const AlsSpec *spec, const SgdSpec *sgd, int epochs,
+	   int workers, dsm_segment *fileset_segment)
 {
-	ParallelContext *parallel;
+	Size		size = sizeof(CrewShared);
+	ParallelContext *parallel = team_gather(notes, "factor_train_worker", workers, &size, 1);
 	CrewShared *shared;
 
-	EnterParallelMode();
-	parallel = CreateParallelContext("factor", "factor_train_worker", workers);
-	shm_toc_estimate_chunk(&parallel->estimator, sizeof(CrewShared));
-	shm_toc_estimate_keys(&parallel->estimator, 1);
-	InitializeParallelDSM(parallel);
-
-	shared = shm_toc_allocate(parallel->toc, sizeof(CrewShared));
+	if (parallel == NULL)
+		return false;
+	shared = shm_toc_allocate(parallel->toc, size);
 	InitShared(shared, &crew->member, spec, sgd, epochs);
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 		rating_matrix_describe(crew->member.matrix[side], side, &shared->matrix[side]);
@@ -357,36 +349,8 @@ Launch(Crew *crew, const AlsSpec *spec, const SgdSpec *sgd, int epochs, int work
 
 	crew->member.shared = shared;
 	crew->parallel = parallel;
-	LaunchParallelWorkers(parallel);
-	if (parallel->nworkers_launched == 0)
-		ereport(NOTICE,
-				(errmsg("training without parallel workers"),
-				 errdetail("No background worker was free."),
-				 errhint("You might need to raise max_worker_processes or "
-						 "max_parallel_workers.")));
-}
-
-int
-crew_workers_allowed(void)
-{
-	if (!IsUnderPostmaster || IsInParallelMode())
-		return 0;
-	return max_parallel_maintenance_workers;
-}
-
-/*
- * Is there room for a parallel context too? PostgreSQL raises an error where
- * there is not, after everything of ours may just have fitted.
- */
-bool
-crew_room_for_context(void)
-{
-	BigArray	reserve;
-	bool		given = bigarray_alloc(&reserve, CONTEXT_RESERVE, true,
-									   CurrentMemoryContext);
-
-	bigarray_free(&reserve);
-	return given;
+	team_launch(notes, parallel);
+	return true;
 }
 
 Crew *
@@ -395,8 +359,10 @@ crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
 		   dsm_segment *fileset_segment)
 {
 	Crew	   *crew = palloc0(sizeof(Crew));
+	TeamNotes	notes = {.doing = "training"};
 	Size		size;
 	bool		shared;
+	bool		together = false;
 
 	crew->mean_square = ratings->mean_square;
 	crew_load_blas_for(spec);
@@ -411,15 +377,12 @@ crew_begin(const AlsSpec *spec, const SgdSpec *sgd, int epochs,
 	if (sgd != NULL)
 		epoch_member_init(&crew->member, spec, sgd);
 
-	if (workers > 0 && shared && ratings->shared && crew_room_for_context())
-		Launch(crew, spec, sgd, epochs, workers, fileset_segment);
-	else
+	if (workers > 0 && !(shared && ratings->shared))
+		team_no_room(&notes, "the ratings and the factors");
+	else if (workers > 0)
+		together = Launch(crew, &notes, spec, sgd, epochs, workers, fileset_segment);
+	if (!together)
 	{
-		if (workers > 0)
-			ereport(NOTICE,
-					(errmsg("training without parallel workers"),
-					 errdetail("There is not enough dynamic shared memory for the ratings and the factors."),
-					 errhint("On Linux, enlarge /dev/shm; in a container, set its shared memory size.")));
 		crew->member.shared = palloc(sizeof(CrewShared));
 		InitShared(crew->member.shared, &crew->member, spec, sgd, epochs);
 	}
@@ -584,9 +547,7 @@ crew_end(Crew *crew)
 	BarrierDetach(&shared->barrier);
 	if (crew->parallel)
 	{
-		WaitForParallelWorkersToFinish(crew->parallel);
-		DestroyParallelContext(crew->parallel);
-		ExitParallelMode();
+		team_dismiss(crew->parallel);
 		crew->parallel = NULL;
 	}
 	crew->member.shared = NULL;

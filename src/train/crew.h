@@ -87,12 +87,6 @@ extern double crew_epoch_penalty(Crew *crew);
 /* Fills what a stochastic training needs beside the sides' first vectors. */
 extern void crew_prepare_epochs(Crew *crew);
 
-/* How many workers anything may have here and now, before its size is known. */
-extern int	crew_workers_allowed(void);
-
-/* Is there shared memory for a parallel context? */
-extern bool crew_room_for_context(void);
-
 /* Sends the workers home; the arrays stay. */
 extern void crew_end(Crew *crew);
 

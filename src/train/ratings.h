@@ -46,6 +46,9 @@ extern bool bigarray_alloc(BigArray *array, Size size, bool shared,
 extern void bigarray_attach(BigArray *array, dsm_handle handle, Size size);
 extern void bigarray_free(BigArray *array);
 
+/* Is this what dsm_create() raises where there is no room? */
+extern bool bigarray_was_no_room(const ErrorData *error);
+
 /*
  * To lay several arrays out in one: the next `count` elements from *used on,
  * 64-byte aligned. With a NULL base, *used alone is counted up.

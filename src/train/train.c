@@ -47,6 +47,7 @@
 #include "train/progress.h"
 #include "train/ratings.h"
 #include "train/source.h"
+#include "train/team.h"
 #include "train/train.h"
 
 /*
@@ -388,7 +389,7 @@ static void
 Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 	  Fit *fit, ModelRecord *record)
 {
-	int			workers = crew_workers_allowed();
+	int			workers = team_workers_allowed();
 	BigArray	fileset_array = {0};
 	SharedFileSet *fileset = MakeFileSet(workers > 0, &fileset_array);
 	RatingSet  *ratings;

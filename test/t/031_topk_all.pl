@@ -183,7 +183,9 @@ SKIP:
 			FROM mf_topk_all(2, 'crowd') WITH ORDINALITY t(user_id, item, score, rank, place)});
 		system("prlimit --pid $postmaster --fsize=unlimited:") == 0 or die;
 		is($out, $crowd, "files $limit: the same of a crowd") or diag($err);
-		unlike($err, qr/without parallel workers/, '... ranked by workers');
+		unlike($err, qr/ranking without parallel workers/, '... ranked by workers');
+		is($err =~ /reading ratings without parallel workers/ ? 'said' : '', $limit eq 'unlimited' ? '' : 'said',
+			'... and where they did not read, it is said');
 		my $by_workers = () = substr(slurp_file($node->logfile), $offset) =~ /LOG:  temporary file: path ".*seen/g;
 		is($by_workers > 0 ? 'workers' : 'a SELECT', $limit eq 'unlimited' ? 'workers' : 'a SELECT', '... and read by what there was room for');
 	}
