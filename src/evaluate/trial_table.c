@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -23,6 +24,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
@@ -151,21 +153,11 @@ CheckResults(const Search *search, Oid relid)
 		CheckColumn(search, relid, tune_metrics[m].name, FLOAT8OID);
 }
 
-void
-trials_make(const Search *search)
+static void
+CreateResults(const Search *search)
 {
-	Oid			relid = FindResults(search);
-	ActingOwner acting;
 	StringInfoData sql;
 
-	/* Not IF NOT EXISTS alone: that has a NOTICE. */
-	if (OidIsValid(relid))
-	{
-		CheckResults(search, relid);
-		ActAsOwner(search, &acting);
-		owner_end(&acting);
-		return;
-	}
 	initStringInfo(&sql);
 	for (int m = 0; m < TUNE_METRICS; m++)
 		appendStringInfo(&sql, "%s double precision, ", quote_identifier(tune_metrics[m].name));
@@ -176,6 +168,61 @@ trials_make(const Search *search)
 		"seconds double precision NOT NULL, finished_at timestamp with time zone NOT NULL, "
 		"PRIMARY KEY (source, protocol, options))",
 		search->results, sql.data);
+}
+
+/*
+ * Creates the table, unless another search has done so since it was looked for:
+ * PostgreSQL says that of the table or, where both were at it, of a catalogue's
+ * unique index.
+ */
+static void
+TryCreateResults(const Search *search)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		CreateResults(search);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if ((error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION &&
+			 error->sqlerrcode != ERRCODE_DUPLICATE_TABLE) || !OidIsValid(FindResults(search)))
+			ReThrowError(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+}
+
+void
+trials_make(const Search *search)
+{
+	Oid			relid = FindResults(search);
+	ActingOwner acting;
+
+	/* Not IF NOT EXISTS alone: that has a NOTICE. */
+	if (!OidIsValid(relid))
+	{
+		TryCreateResults(search);
+		relid = FindResults(search);
+	}
+	CheckResults(search, relid);
+	ActAsOwner(search, &acting);
+	owner_end(&acting);
 }
 
 bool
@@ -197,7 +244,7 @@ trials_find(const Search *search, const char *set, char **error)
 	return true;
 }
 
-void
+bool
 trials_keep(const Search *search, const char *set, const Trial *trial, double seconds)
 {
 	ActingOwner acting;
@@ -215,13 +262,15 @@ trials_keep(const Search *search, const char *set, const Trial *trial, double se
 	tune_query(SPI_OK_INSERT,
 		"INSERT INTO %s (trial, source, protocol, options, %s, users, pairs, error, seconds, finished_at) "
 		"SELECT 1 OPERATOR(pg_catalog.+) coalesce(pg_catalog.max(trial), 0), %s, %s, %s, %s"
-		INT64_FORMAT ", " INT64_FORMAT ", %s, '%.3f', pg_catalog.clock_timestamp() FROM %s",
+		INT64_FORMAT ", " INT64_FORMAT ", %s, '%.3f', pg_catalog.clock_timestamp() FROM %s "
+		"ON CONFLICT DO NOTHING",
 		search->results, tune_metric_list(true), quote_literal_cstr(search->source),
 		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(search->protocol)),
 		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(set)), values.data,
 		trial->users, trial->pairs, trial->error ? quote_literal_cstr(trial->error) : "NULL",
 		seconds, search->results);
 	owner_end(&acting);
+	return SPI_processed > 0;
 }
 
 void

@@ -77,7 +77,8 @@ extern void trials_make(const Search *search);
 /* Is there a trial of the set? Its error goes to *error, NULL if it has none. */
 extern bool trials_find(const Search *search, const char *set, char **error);
 
-extern void trials_keep(const Search *search, const char *set, const Trial *trial,
+/* Adds a trial; false where there is one of the set meanwhile, another search's. */
+extern bool trials_keep(const Search *search, const char *set, const Trial *trial,
 						double seconds);
 
 /* The best options of the same source and protocol, and their score: NULLs if none. */
