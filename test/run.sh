@@ -102,7 +102,8 @@ if ! ask_make "${build_options[@]}" install >"$logs/install" 2>&1; then
 fi
 
 # ---------------------------------------------------------------------------
-# Sanitizers: each process that finds something writes a file and ends
+# Sanitizers: a process that finds something says so, in a file (addresses) or in
+# its server's log (undefined behaviour), and ends
 # ---------------------------------------------------------------------------
 
 # How to start what loads factor.so: the sanitizers' libraries must come first in a
