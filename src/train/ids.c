@@ -31,6 +31,7 @@
 #include "postgres.h"
 
 #include "access/nbtree.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lib/rbtree.h"
 #include "miscadmin.h"
@@ -441,6 +442,13 @@ EqualMeansEqualImage(const TypeCacheEntry *type, Oid collation)
 										 type->btree_opintype,
 										 BTEQUALIMAGE_PROC);
 
+	/*
+	 * bpchar says so too, since columns of char(n) pad their values alike. But
+	 * those of plain bpchar keep blanks that count for nothing, and two columns
+	 * may have another n.
+	 */
+	if (type->type_id == BPCHAROID)
+		return false;
 	return OidIsValid(proc) &&
 		DatumGetBool(OidFunctionCall1Coll(proc, collation,
 										  ObjectIdGetDatum(type->btree_opintype)));
