@@ -17,7 +17,6 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -26,6 +25,7 @@
 #include "compat.h"
 #include "evaluate/grid.h"
 #include "evaluate/trainwith.h"
+#include "model/query.h"
 #include "model/number.h"
 
 #define MAX_SETS 10000
@@ -71,18 +71,16 @@ IsWhole(Oid type)
 static void
 ReadRange(GridOption *option, Datum value)
 {
-	Oid			type = JSONBOID;
-	char	   *texts[4];
+	const Oid	type = JSONBOID;
+	char	  **texts;
+	int			n;
 
-	if (SPI_execute_with_args("SELECT CASE WHEN pg_catalog.jsonb_typeof($1 OPERATOR(pg_catalog.->) 'min') OPERATOR(pg_catalog.=) 'number' THEN $1 OPERATOR(pg_catalog.->>) 'min' END, "
-							  "CASE WHEN pg_catalog.jsonb_typeof($1 OPERATOR(pg_catalog.->) 'max') OPERATOR(pg_catalog.=) 'number' THEN $1 OPERATOR(pg_catalog.->>) 'max' END, "
-							  "$1 OPERATOR(pg_catalog.->>) 'log', "
-							  "(SELECT pg_catalog.min(key) FROM pg_catalog.jsonb_object_keys($1) key "
-							  "WHERE NOT key OPERATOR(pg_catalog.=) ANY ('{min,max,log}'))",
-							  1, &type, &value, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read a range");	/* it is one row of constants */
-	for (int c = 0; c < 4; c++)
-		texts[c] = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, c + 1);
+	texts = query_texts("SELECT CASE WHEN pg_catalog.jsonb_typeof($1 OPERATOR(pg_catalog.->) 'min') OPERATOR(pg_catalog.=) 'number' THEN $1 OPERATOR(pg_catalog.->>) 'min' END, "
+						"CASE WHEN pg_catalog.jsonb_typeof($1 OPERATOR(pg_catalog.->) 'max') OPERATOR(pg_catalog.=) 'number' THEN $1 OPERATOR(pg_catalog.->>) 'max' END, "
+						"$1 OPERATOR(pg_catalog.->>) 'log', "
+						"(SELECT pg_catalog.min(key) FROM pg_catalog.jsonb_object_keys($1) key "
+						"WHERE NOT key OPERATOR(pg_catalog.=) ANY ('{min,max,log}'))",
+						1, &type, &value, NULL, 4, &n);
 	if (texts[3] != NULL)
 		RefuseRange(option->name, psprintf("It has a key \"%s\".", texts[3]));
 	if (texts[0] == NULL || texts[1] == NULL)
@@ -105,25 +103,23 @@ ReadRange(GridOption *option, Datum value)
 static void
 ReadValues(GridOption *option, Datum value, bool many, MemoryContext context)
 {
-	Oid			type = JSONBOID;
+	const Oid	type = JSONBOID;
+	char	  **texts;
 	const char *sql = many ?
 		"SELECT v::pg_catalog.text, v OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof(v) FROM pg_catalog.jsonb_array_elements($1) v" :
 		"SELECT $1::pg_catalog.text, $1 OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof($1)";
 
-	if (SPI_execute_with_args(sql, 1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the values of an option");	/* a SELECT */
-	if (SPI_processed == 0)
+	texts = query_texts(sql, 1, &type, &value, NULL, 3, &option->n);
+	if (option->n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("option \"%s\" in grid has no values", option->name)));
-	option->n = SPI_processed;
 	option->value = MemoryContextAlloc(context, option->n * sizeof(char *));
 	for (int k = 0; k < option->n; k++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[k];
-		const char *json = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
-		const char *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
-		char	   *kind = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
+		const char *json = texts[3 * k];
+		const char *text = texts[3 * k + 1];
+		const char *kind = texts[3 * k + 2];
 
 		if (strcmp(kind, "object") == 0 || strcmp(kind, "array") == 0)
 			ereport(ERROR,
@@ -141,31 +137,25 @@ ReadValues(GridOption *option, Datum value, bool many, MemoryContext context)
 static void
 ReadGrid(Grid *grid, Jsonb *json, MemoryContext context)
 {
-	Oid			type = JSONBOID;
+	const Oid	type = JSONBOID;
 	Datum		value = JsonbPGetDatum(json);
-	SPITupleTable *table;
+	char	  **texts;
 
 	if (!JB_ROOT_IS_OBJECT(json))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("grid must be a JSON object"),
 				 errhint("Its keys are options of mf_train: {\"factors\": [16, 32], \"regularization\": [0.5, 1, 2]}.")));
-	if (SPI_execute_with_args("SELECT key, value, pg_catalog.jsonb_typeof(value) "
-							  "FROM pg_catalog.jsonb_each($1)",
-							  1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read grid"); /* a SELECT */
-	table = SPI_tuptable;
-	grid->n = SPI_processed;
+	texts = query_texts("SELECT key, value::pg_catalog.text, pg_catalog.jsonb_typeof(value) "
+						"FROM pg_catalog.jsonb_each($1)", 1, &type, &value, NULL, 3, &grid->n);
 	grid->options = MemoryContextAllocZero(context, Max(grid->n, 1) * sizeof(GridOption));
 	for (int k = 0; k < grid->n; k++)
 	{
 		GridOption *option = &grid->options[k];
-		char	   *kind = SPI_getvalue(table->vals[k], table->tupdesc, 3);
-		bool		isnull;
+		const char *kind = texts[3 * k + 2];
 
-		value = SPI_getbinval(table->vals[k], table->tupdesc, 2, &isnull);
-		option->name = MemoryContextStrdup(context,
-										   SPI_getvalue(table->vals[k], table->tupdesc, 1));
+		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(texts[3 * k + 1]));
+		option->name = MemoryContextStrdup(context, texts[3 * k]);
 		option->type = train_option_type(grid->extension_schema, option->name, true, "grid");
 		if (strcmp(kind, "object") == 0)
 			ReadRange(option, value);

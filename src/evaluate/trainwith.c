@@ -11,7 +11,6 @@
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -21,6 +20,7 @@
 
 #include "compat.h"
 #include "evaluate/trainwith.h"
+#include "model/query.h"
 #include "train/arguments.h"
 
 PG_FUNCTION_INFO_V1(mf_train_with);
@@ -138,23 +138,22 @@ TextOrNull(const char *text)
 static void
 AppendOptions(StringInfo sql, const TrainCall *call, Jsonb *options, const char *where)
 {
-	Oid			type = JSONBOID;
-	Datum		value = JsonbPGetDatum(options);
+	const Oid	type = JSONBOID;
+	const Datum value = JsonbPGetDatum(options);
+	char	  **texts;
+	int			n;
 
 	if (!JB_ROOT_IS_OBJECT(options))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must be a JSON object", where)));
-	if (SPI_execute_with_args("SELECT key, value OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof(value) "
-							  "FROM pg_catalog.jsonb_each($1)",
-							  1, &type, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read options");	/* a SELECT */
-	for (uint64 k = 0; k < SPI_processed; k++)
+	texts = query_texts("SELECT key, value OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof(value) "
+						"FROM pg_catalog.jsonb_each($1)", 1, &type, &value, NULL, 3, &n);
+	for (int k = 0; k < n; k++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[k];
-		char	   *name = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
-		const char *text = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
-		char	   *kind = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
+		const char *name = texts[3 * k];
+		const char *text = texts[3 * k + 1];
+		const char *kind = texts[3 * k + 2];
 		Oid			option = train_option_type(call->extension_schema, name, call->quiet, where);
 
 		if (strcmp(kind, "object") == 0 || strcmp(kind, "array") == 0)
@@ -187,6 +186,17 @@ train_statement(const TrainCall *call, Jsonb *options, const char *where)
 	return sql.data;
 }
 
+void
+train_run(const char *sql, Datum *values, bool *nulls)
+{
+	static const Oid columns[TRAIN_RESULT] = {
+		TEXTOID, INT8OID, INT8OID, INT8OID, INT4OID, FLOAT8OID, FLOAT8OID
+	};
+	SqlQuery	query = {.sql = sql, .ncolumns = TRAIN_RESULT, .columns = columns};
+
+	(void) query_row(&query, values, nulls);
+}
+
 /* (ratings, options, user_col, item_col, rating_col, model) */
 Datum
 mf_train_with(PG_FUNCTION_ARGS)
@@ -194,8 +204,8 @@ mf_train_with(PG_FUNCTION_ARGS)
 	static const char *const arguments[] = {"ratings", "options", "user_col", "item_col"};
 	TrainCall	call = {.extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid)};
 	TupleDesc	desc;
-	char	   *sql;
-	HeapTupleHeader result;
+	Datum		values[TRAIN_RESULT];
+	bool		nulls[TRAIN_RESULT];
 
 	for (int arg = 0; arg < lengthof(arguments); arg++)
 		if (PG_ARGISNULL(arg))
@@ -210,13 +220,6 @@ mf_train_with(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");	/* as it is declared */
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");	/* it never does */
-	sql = train_statement(&call, PG_GETARG_JSONB_P(1), "options");
-	if (SPI_execute(sql, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not call mf_train"); /* it returns a row, or an error */
-	result = SPI_returntuple(SPI_tuptable->vals[0], BlessTupleDesc(desc));
-	if (SPI_finish() != SPI_OK_FINISH)
-		elog(ERROR, "SPI_finish failed");	/* it was connected */
-	PG_RETURN_HEAPTUPLEHEADER(result);
+	train_run(train_statement(&call, PG_GETARG_JSONB_P(1), "options"), values, nulls);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -37,9 +37,14 @@ extern const char *train_option_text(const char *name, Oid type, const char *tex
 									 const char *where);
 
 /*
- * The statement, a SELECT * FROM mf_train(...). Within an SPI connection.
+ * The statement, a SELECT * FROM mf_train(...).
  * Errors name options that there are not, and values of another type.
  */
 extern char *train_statement(const TrainCall *call, Jsonb *options, const char *where);
+
+/* Runs it: what mf_train returns. */
+#define TRAIN_RESULT 7
+
+extern void train_run(const char *sql, Datum *values, bool *nulls);
 
 #endif							/* FACTOR_TRAINWITH_H */

@@ -18,7 +18,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "executor/spi.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
@@ -35,54 +35,6 @@ const TuneMetric tune_metrics[TUNE_METRICS] =
 	{"auc", false}, {"coverage", false}, {"diversity", false},
 	{"popularity", false}, {"novelty", false}
 };
-
-/* ---- SQL ---- */
-
-void
-tune_query(int expected, const char *format,...)
-{
-	StringInfoData sql;
-	int			result;
-
-	initStringInfo(&sql);
-	for (;;)
-	{
-		va_list		args;
-		int			needed;
-
-		va_start(args, format);
-		needed = appendStringInfoVA(&sql, format, args);
-		va_end(args);
-		if (needed == 0)
-			break;
-		enlargeStringInfo(&sql, needed);
-	}
-	result = SPI_execute(sql.data, false, 0);
-	/* Of the tables that are read and written here the user's own is one. */
-	if (result != expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a rule of a table has made something else of a statement"),
-				 errdetail("The statement was: %s", sql.data),
-				 errhint("Drop the rules of the table of results.")));
-	pfree(sql.data);
-}
-
-double
-tune_number(int column, bool *isnull)
-{
-	return DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-										column, isnull));
-}
-
-static int64
-Count(int column)
-{
-	bool		isnull;
-
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-									   column, &isnull));
-}
 
 char *
 tune_metric_list(bool quoted)
@@ -139,12 +91,13 @@ MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
 		return;
 	for (int part = 0; part < 2; part++)
 	{
-		tune_query(SPI_OK_UTILITY,
-			"CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s%s FROM %s WHERE %s",
-			names[part], quote_identifier(call->user_col), quote_identifier(call->item_col),
-			call->rating_col ? ", " : "",
-			call->rating_col ? quote_identifier(call->rating_col) : "", time, search->source,
-			trial_part(search, fold, part));
+		/* The name is looked up at once; no other code runs before that. */
+		held_check(&search->pairs.held);
+		query_utility(psprintf("CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s%s FROM %s WHERE %s",
+							   names[part], quote_identifier(call->user_col),
+							   quote_identifier(call->item_col), call->rating_col ? ", " : "",
+							   call->rating_col ? quote_identifier(call->rating_col) : "", time,
+							   search->pairs.held.sql, trial_part(search, fold, part)));
 		*(part == 0 ? train : test) =
 			RangeVarGetRelid(makeRangeVar("pg_temp", pstrdup(names[part]), -1), NoLock, false);
 	}
@@ -154,37 +107,54 @@ static void
 DropParts(const Search *search)
 {
 	if (!OidIsValid(search->test))
-		tune_query(SPI_OK_UTILITY, "DROP VIEW pg_temp.mf_tune_training, pg_temp.mf_tune_testing");
+		query_utility("DROP VIEW pg_temp.mf_tune_training, pg_temp.mf_tune_testing");
+}
+
+/* What mf_evaluate says of the trial's model. */
+static void
+Judge(const Search *search, const char *model, Oid test, Trial *trial)
+{
+	Oid			columns[TUNE_METRICS + 2];
+	Datum		values[TUNE_METRICS + 2];
+	bool		nulls[TUNE_METRICS + 2];
+	SqlQuery	query = {.ncolumns = lengthof(columns), .columns = columns};
+
+	for (int c = 0; c < lengthof(columns); c++)
+		columns[c] = c < TUNE_METRICS ? FLOAT8OID : INT8OID;
+	query.sql = psprintf("SELECT %s, users, pairs FROM %s.mf_evaluate(model => %s, test => %u::pg_catalog.regclass, "
+						 "user_col => %s, item_col => %s, k => %d, relevant => %s)",
+						 tune_metric_list(true), search->extension, model, test,
+						 quote_literal_cstr(search->call.user_col),
+						 quote_literal_cstr(search->call.item_col), search->k, search->relevant);
+	(void) query_row(&query, values, nulls);
+	for (int m = 0; m < TUNE_METRICS; m++)
+	{
+		if (nulls[m])
+			continue;
+		trial->sum[m] += DatumGetFloat8(values[m]);
+		trial->count[m]++;
+	}
+	trial->users += DatumGetInt64(values[TUNE_METRICS]);
+	trial->pairs += DatumGetInt64(values[TUNE_METRICS + 1]);
 }
 
 static void
 RunFold(const Search *search, int fold, const char *set, Trial *trial)
 {
+	const Oid	nothing = VOIDOID;
 	TrainCall	call = search->call;
 	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(set)));
 	const char *model = quote_literal_cstr(call.model);
+	SqlQuery	drop = {.ncolumns = 1, .columns = &nothing};
+	Datum		values[TRAIN_RESULT];
+	bool		nulls[TRAIN_RESULT];
 	Oid			test;
 
 	MakeParts(search, fold, options, &call.ratings, &test);
-	tune_query(SPI_OK_SELECT, "%s", train_statement(&call, options, "grid"));
-	tune_query(SPI_OK_SELECT,
-		"SELECT %s, users, pairs FROM %s.mf_evaluate(model => %s, test => %u::pg_catalog.regclass, "
-		"user_col => %s, item_col => %s, k => %d, relevant => %s)",
-		tune_metric_list(true), search->extension, model, test, quote_literal_cstr(call.user_col),
-		quote_literal_cstr(call.item_col), search->k, search->relevant);
-	for (int m = 0; m < TUNE_METRICS; m++)
-	{
-		bool		isnull;
-		double		value = tune_number(m + 1, &isnull);
-
-		if (isnull)
-			continue;
-		trial->sum[m] += value;
-		trial->count[m]++;
-	}
-	trial->users += Count(TUNE_METRICS + 1);
-	trial->pairs += Count(TUNE_METRICS + 2);
-	tune_query(SPI_OK_SELECT, "SELECT %s.mf_drop(%s)", search->extension, model);
+	train_run(train_statement(&call, options, "grid"), values, nulls);
+	Judge(search, model, test, trial);
+	drop.sql = psprintf("SELECT %s.mf_drop(%s)", search->extension, model);
+	(void) query_row(&drop, values, nulls);
 	DropParts(search);
 }
 

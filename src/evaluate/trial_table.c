@@ -12,20 +12,19 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/resowner.h"
-#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
@@ -43,18 +42,22 @@ FindResults(const Search *search)
 	return RangeVarGetRelid(makeRangeVarFromNameList(names), RowExclusiveLock, true);
 }
 
-static Oid
-OwnerOf(Oid relid)
+/* Likewise, and held; false where there is none. */
+static bool
+OpenResults(const Search *search, Held *results)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	Oid			relid = FindResults(search);
 
-	/* Cannot happen: FindResults() has locked it. */
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	if (!OidIsValid(relid))
+		return false;
+	held_take(results, relation_open(relid, NoLock));
+	return true;
+}
+
+static bool
+NoRow(TupleTableSlot *slot, void *arg)
+{
+	return false;
 }
 
 /*
@@ -63,17 +66,18 @@ OwnerOf(Oid relid)
  * knows; no row is read.
  */
 static void
-RequireAllRatings(const Search *search, Oid relid)
+RequireAllRatings(const Search *search, const Held *ratings)
 {
 	const TrainCall *call = &search->call;
+	SqlQuery	query = {.from = ratings, .ncolumns = QUERY_ANY};
 
 	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	tune_query(SPI_OK_SELECT, "SELECT %s, %s%s%s FROM %s LIMIT 0",
-			   quote_identifier(call->user_col), quote_identifier(call->item_col),
-			   call->rating_col ? ", " : "",
-			   call->rating_col ? quote_identifier(call->rating_col) : "",
-			   tune_relation_name(relid));
+	query.sql = psprintf("SELECT %s, %s%s%s FROM %s LIMIT 0",
+						 quote_identifier(call->user_col), quote_identifier(call->item_col),
+						 call->rating_col ? ", " : "",
+						 call->rating_col ? quote_identifier(call->rating_col) : "", ratings->sql);
+	query_receive(&query, NoRow, NULL);
 }
 
 /*
@@ -81,28 +85,49 @@ RequireAllRatings(const Search *search, Oid relid)
  * allowed to do what is about to be done, and the owner to know of it.
  */
 static void
-ActAsOwner(const Search *search, ActingOwner *acting)
+ActAsOwner(const Search *search, const Held *results, ActingOwner *acting)
 {
-	Oid			relid = FindResults(search);
-	Oid			owner;
+	Oid			owner = results->rel->rd_rel->relowner;
 	AclMode		mode = ACL_SELECT | ACL_INSERT;
 	char	   *what = psprintf("table %s", search->results);
 
 	memset(acting, 0, sizeof(*acting));
-	if (!OidIsValid(relid))
-		return;
-	owner = OwnerOf(relid);
 	if (owner == GetUserId())
 		return;
-	if (pg_class_aclmask(relid, GetUserId(), mode, ACLMASK_ALL) != mode)
-		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(relid)),
-					   get_rel_name(relid));
+	if (pg_class_aclmask(results->relid, GetUserId(), mode, ACLMASK_ALL) != mode)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(results->rel->rd_rel->relkind),
+					   results->name);
 	owner_begin(acting, owner, what);
-	RequireAllRatings(search, search->call.ratings);
+	RequireAllRatings(search, &search->pairs.held);
 	if (OidIsValid(search->test))
-		RequireAllRatings(search, search->test);
+		RequireAllRatings(search, &search->judged.held);
 	owner_end(acting);
 	owner_begin(acting, owner, what);
+}
+
+pg_noreturn static void
+ResultsGone(const Search *search)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("relation %s, the table of trials, does not exist any more",
+					search->results)));
+}
+
+/* For a statement of its own: the table, and whoever acts on it. */
+static void
+BeginStatement(const Search *search, Held *results, ActingOwner *acting)
+{
+	if (!OpenResults(search, results))
+		ResultsGone(search);
+	ActAsOwner(search, results, acting);
+}
+
+static void
+EndStatement(Held *results, ActingOwner *acting)
+{
+	owner_end(acting);
+	held_close(results);
 }
 
 /* ---- The table ----
@@ -122,20 +147,22 @@ NotTrials(const Search *search, const char *detail)
 }
 
 static void
-CheckColumn(const Search *search, Oid relid, const char *name, Oid type)
+CheckColumn(const Search *search, const Held *results, const char *name, Oid type)
 {
-	AttrNumber	attno = get_attnum(relid, name);
+	AttrNumber	attno = get_attnum(results->relid, name);
+	Oid			found;
 
 	if (attno == InvalidAttrNumber)
 		NotTrials(search, psprintf("It has no column \"%s\".", name));
-	if (get_atttype(relid, attno) != type)
+	found = TupleDescAttr(RelationGetDescr(results->rel), attno - 1)->atttypid;
+	if (found != type)
 		NotTrials(search, psprintf("Its column \"%s\" is of type %s, not %s.", name,
-								   format_type_be(get_atttype(relid, attno)), format_type_be(type)));
+								   format_type_be(found), format_type_be(type)));
 }
 
 /* The table that is there must be one of trials. */
 static void
-CheckResults(const Search *search, Oid relid)
+CheckResults(const Search *search, const Held *results)
 {
 	static const struct
 	{
@@ -148,9 +175,9 @@ CheckResults(const Search *search, Oid relid)
 	};
 
 	for (int c = 0; c < lengthof(needed); c++)
-		CheckColumn(search, relid, needed[c].name, needed[c].type);
+		CheckColumn(search, results, needed[c].name, needed[c].type);
 	for (int m = 0; m < TUNE_METRICS; m++)
-		CheckColumn(search, relid, tune_metrics[m].name, FLOAT8OID);
+		CheckColumn(search, results, tune_metrics[m].name, FLOAT8OID);
 }
 
 static void
@@ -161,13 +188,12 @@ CreateResults(const Search *search)
 	initStringInfo(&sql);
 	for (int m = 0; m < TUNE_METRICS; m++)
 		appendStringInfo(&sql, "%s double precision, ", quote_identifier(tune_metrics[m].name));
-	tune_query(SPI_OK_UTILITY,
-		"CREATE TABLE %s (trial integer NOT NULL, source pg_catalog.text NOT NULL, "
-		"protocol pg_catalog.jsonb NOT NULL, options pg_catalog.jsonb NOT NULL, %s"
-		"users bigint, pairs bigint, error pg_catalog.text, "
-		"seconds double precision NOT NULL, finished_at timestamp with time zone NOT NULL, "
-		"PRIMARY KEY (source, protocol, options))",
-		search->results, sql.data);
+	query_utility(psprintf("CREATE TABLE %s (trial integer NOT NULL, source pg_catalog.text NOT NULL, "
+						   "protocol pg_catalog.jsonb NOT NULL, options pg_catalog.jsonb NOT NULL, %s"
+						   "users bigint, pairs bigint, error pg_catalog.text, "
+						   "seconds double precision NOT NULL, finished_at timestamp with time zone NOT NULL, "
+						   "PRIMARY KEY (source, protocol, options))",
+						   search->results, sql.data));
 }
 
 /*
@@ -211,44 +237,53 @@ TryCreateResults(const Search *search)
 void
 trials_make(const Search *search)
 {
-	Oid			relid = FindResults(search);
+	Held		results;
 	ActingOwner acting;
 
 	/* Not IF NOT EXISTS alone: that has a NOTICE. */
-	if (!OidIsValid(relid))
+	if (!OpenResults(search, &results))
 	{
 		TryCreateResults(search);
-		relid = FindResults(search);
+		if (!OpenResults(search, &results))
+			ResultsGone(search);
 	}
-	CheckResults(search, relid);
-	ActAsOwner(search, &acting);
-	owner_end(&acting);
+	CheckResults(search, &results);
+	ActAsOwner(search, &results, &acting);
+	EndStatement(&results, &acting);
 }
 
 bool
 trials_find(const Search *search, const char *set, char **error)
 {
+	const Oid	type = TEXTOID;
+	Held		results;
 	ActingOwner acting;
+	SqlQuery	query = {.from = &results, .ncolumns = 1, .columns = &type};
+	Datum		value;
+	bool		isnull;
+	bool		found;
 
-	ActAsOwner(search, &acting);
-	tune_query(SPI_OK_SELECT,
-		"SELECT error FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
-		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb "
-		"AND options OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb",
-		search->results, quote_literal_cstr(search->source),
-		quote_literal_cstr(search->protocol), quote_literal_cstr(set));
-	owner_end(&acting);
-	if (SPI_processed == 0)
-		return false;
-	*error = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-	return true;
+	BeginStatement(search, &results, &acting);
+	query.sql = psprintf("SELECT error FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
+						 "AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb "
+						 "AND options OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb",
+						 results.sql, quote_literal_cstr(search->source),
+						 quote_literal_cstr(search->protocol), quote_literal_cstr(set));
+	found = query_row(&query, &value, &isnull);
+	EndStatement(&results, &acting);
+	if (found)
+		*error = isnull ? NULL : TextDatumGetCString(value);
+	return found;
 }
 
 bool
 trials_keep(const Search *search, const char *set, const Trial *trial, double seconds)
 {
+	Held		results;
 	ActingOwner acting;
+	SqlQuery	query = {.from = &results};
 	StringInfoData values;
+	uint64		written;
 
 	initStringInfo(&values);
 	for (int m = 0; m < TUNE_METRICS; m++)
@@ -258,45 +293,51 @@ trials_keep(const Search *search, const char *set, const Trial *trial, double se
 		else
 			appendStringInfo(&values, "'%.17g', ", trial->sum[m] / trial->count[m]);
 	}
-	ActAsOwner(search, &acting);
-	tune_query(SPI_OK_INSERT,
-		"INSERT INTO %s (trial, source, protocol, options, %s, users, pairs, error, seconds, finished_at) "
-		"SELECT 1 OPERATOR(pg_catalog.+) coalesce(pg_catalog.max(trial), 0), %s, %s, %s, %s"
-		INT64_FORMAT ", " INT64_FORMAT ", %s, '%.3f', pg_catalog.clock_timestamp() FROM %s "
-		"ON CONFLICT DO NOTHING",
-		search->results, tune_metric_list(true), quote_literal_cstr(search->source),
-		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(search->protocol)),
-		psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(set)), values.data,
-		trial->users, trial->pairs, trial->error ? quote_literal_cstr(trial->error) : "NULL",
-		seconds, search->results);
-	owner_end(&acting);
-	return SPI_processed > 0;
+	BeginStatement(search, &results, &acting);
+	query.sql = psprintf("INSERT INTO %s (trial, source, protocol, options, %s, users, pairs, error, seconds, finished_at) "
+						 "SELECT 1 OPERATOR(pg_catalog.+) coalesce(pg_catalog.max(trial), 0), %s, %s, %s, %s"
+						 INT64_FORMAT ", " INT64_FORMAT ", %s, '%.3f', pg_catalog.clock_timestamp() FROM %s "
+						 "ON CONFLICT DO NOTHING",
+						 results.sql, tune_metric_list(true), quote_literal_cstr(search->source),
+						 psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(search->protocol)),
+						 psprintf("%s::pg_catalog.jsonb", quote_literal_cstr(set)), values.data,
+						 trial->users, trial->pairs,
+						 trial->error ? quote_literal_cstr(trial->error) : "NULL",
+						 seconds, results.sql);
+	written = query_write(&query, CMD_INSERT);
+	EndStatement(&results, &acting);
+	return written > 0;
 }
 
 void
 trials_best(const Search *search, Datum *values, bool *nulls, MemoryContext context)
 {
+	static const Oid columns[] = {FLOAT8OID, TEXTOID};
 	const char *metric = quote_identifier(tune_metrics[search->metric].name);
-	MemoryContext old;
+	Held		results;
 	ActingOwner acting;
+	SqlQuery	query = {.from = &results, .ncolumns = lengthof(columns), .columns = columns};
+	MemoryContext old;
+	Datum		row[2];
+	bool		row_nulls[2];
+	bool		found;
 
-	ActAsOwner(search, &acting);
-	tune_query(SPI_OK_SELECT,
-		"SELECT %s::pg_catalog.float8, options::pg_catalog.text FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
-		"AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb AND options IS NOT NULL "
-		"AND %s OPERATOR(pg_catalog.<>) 'NaN'::pg_catalog.float8 ORDER BY %s %s, trial LIMIT 1",
-		metric, search->results, quote_literal_cstr(search->source),
-		quote_literal_cstr(search->protocol), metric, metric,
-		tune_metrics[search->metric].less_is_better ? "ASC" : "DESC");
-	owner_end(&acting);
+	BeginStatement(search, &results, &acting);
+	query.sql = psprintf("SELECT %s::pg_catalog.float8, options::pg_catalog.text FROM %s WHERE source OPERATOR(pg_catalog.=) %s "
+						 "AND protocol OPERATOR(pg_catalog.=) %s::pg_catalog.jsonb AND options IS NOT NULL "
+						 "AND %s OPERATOR(pg_catalog.<>) 'NaN'::pg_catalog.float8 ORDER BY %s %s, trial LIMIT 1",
+						 metric, results.sql, quote_literal_cstr(search->source),
+						 quote_literal_cstr(search->protocol), metric, metric,
+						 tune_metrics[search->metric].less_is_better ? "ASC" : "DESC");
+	found = query_row(&query, row, row_nulls);
+	EndStatement(&results, &acting);
 	nulls[0] = nulls[1] = true;
-	if (SPI_processed == 0)
+	if (!found || row_nulls[1])
 		return;
 	old = MemoryContextSwitchTo(context);
-	values[1] = Float8GetDatum(tune_number(1, &nulls[1]));
-	values[0] = DirectFunctionCall1(jsonb_in,
-									CStringGetDatum(SPI_getvalue(SPI_tuptable->vals[0],
-																 SPI_tuptable->tupdesc, 2)));
+	values[0] = DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(row[1])));
+	values[1] = row[0];
 	nulls[0] = false;
+	nulls[1] = row_nulls[0];
 	MemoryContextSwitchTo(old);
 }

@@ -142,11 +142,12 @@ NameResults(Search *search, FunctionCallInfo fcinfo)
 static void
 MakeProtocol(Search *search)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, INT4OID, INT8OID, TEXTOID, INT4OID};
+	const Oid	types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, INT4OID, INT8OID, TEXTOID, INT4OID};
 	const TrainCall *call = &search->call;
 	bool		given = OidIsValid(search->test);
 	Datum		values[8];
-	char		nulls[9] = "        ";
+	bool		nulls[8] = {false};
+	int			n;
 
 	values[0] = CStringGetTextDatum(call->user_col);
 	values[1] = CStringGetTextDatum(call->item_col);
@@ -156,17 +157,14 @@ MakeProtocol(Search *search)
 	values[5] = Int64GetDatum(search->seed);
 	values[6] = given ? CStringGetTextDatum(tune_relation_name(search->test)) : (Datum) 0;
 	values[7] = Int32GetDatum(search->k);
-	nulls[2] = call->rating_col ? ' ' : 'n';
-	nulls[3] = nulls[4] = nulls[5] = given ? 'n' : ' ';
-	nulls[6] = given ? ' ' : 'n';
-	if (SPI_execute_with_args(psprintf("SELECT pg_catalog.jsonb_build_object("
-									   "'user_col', $1, 'item_col', $2, 'rating_col', $3, 'holdout', $4, "
-									   "'folds', $5, 'seed', $6, 'test', $7, 'k', $8, 'relevant', %s)::pg_catalog.text",
-									   search->relevant),
-							  8, types, values, nulls, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not describe the protocol"); /* a SELECT of constants */
-	search->protocol = MemoryContextStrdup(search->context,
-										   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	nulls[2] = call->rating_col == NULL;
+	nulls[3] = nulls[4] = nulls[5] = given;
+	nulls[6] = !given;
+	search->protocol = *query_texts(psprintf("SELECT pg_catalog.jsonb_build_object("
+											 "'user_col', $1, 'item_col', $2, 'rating_col', $3, 'holdout', $4, "
+											 "'folds', $5, 'seed', $6, 'test', $7, 'k', $8, 'relevant', %s)::pg_catalog.text",
+											 search->relevant),
+									lengthof(types), types, values, nulls, 1, &n);
 }
 
 static void
@@ -203,10 +201,14 @@ ReadArguments(FunctionCallInfo fcinfo, Search *search)
 	NameResults(search, fcinfo);
 }
 
-/* Wrong columns are told before anything is tried, in the caller's terms. */
+/*
+ * Opens what the pairs are in, in each transaction anew; wrong columns are told
+ * before anything is tried, in the caller's terms.
+ */
 static void
-CheckTables(const Search *search)
+OpenTables(Search *search)
 {
+	MemoryContext old = MemoryContextSwitchTo(search->context);
 	RatingSource source = {
 		.relid = search->call.ratings,
 		.user_col = search->call.user_col,
@@ -215,13 +217,29 @@ CheckTables(const Search *search)
 	};
 	ModelKey	key[2];
 
-	ratings_open(&source, key);
-	ratings_close(&source);
-	if (!OidIsValid(search->test))
-		return;
-	source.relid = search->test;
-	ratings_open(&source, key);
-	ratings_close(&source);
+	search->pairs = source;
+	ratings_open(&search->pairs, key);
+	if (OidIsValid(search->test))
+	{
+		search->judged = source;
+		search->judged.relid = search->test;
+		ratings_open(&search->judged, key);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static void
+CloseTables(Search *search)
+{
+	ratings_close(&search->pairs);
+	ratings_close(&search->judged);
+}
+
+static bool
+NoteRow(TupleTableSlot *slot, void *arg)
+{
+	*(bool *) arg = true;
+	return false;
 }
 
 /*
@@ -236,9 +254,13 @@ CheckParts(const Search *search)
 	for (int fold = 0; fold < search->folds; fold++)
 		for (int part = 0; part < 2; part++)
 		{
-			tune_query(SPI_OK_SELECT, "SELECT FROM %s WHERE %s LIMIT 1",
-					   search->source, trial_part(search, fold, part));
-			if (SPI_processed == 0)
+			SqlQuery	query = {.from = &search->pairs.held};
+			bool		found = false;
+
+			query.sql = psprintf("SELECT FROM %s WHERE %s LIMIT 1", query.from->sql,
+								 trial_part(search, fold, part));
+			query_receive(&query, NoteRow, &found);
+			if (!found)
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 part == 0 ?
@@ -300,7 +322,11 @@ RunSearch(Search *search, char **sets, int n, char **failure)
 			if (!trials_keep(search, sets[k], &trial, INSTR_TIME_GET_DOUBLE(duration)))
 				(void) trials_find(search, sets[k], &trial.error);
 			if (search->commits)
+			{
+				CloseTables(search);
 				SPI_commit();
+				OpenTables(search);
+			}
 		}
 		if (trial.error == NULL)
 			succeeded++;
@@ -338,6 +364,7 @@ mf_tune(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");	/* as it is declared */
 	desc = BlessTupleDesc(desc);
 
+	/* For the commits alone: statements go through query.c. */
 	if (SPI_connect_ext(search.commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");	/* it never does */
 	MemoryContextSwitchTo(search.context);
@@ -345,7 +372,7 @@ mf_tune(PG_FUNCTION_ARGS)
 	ReadArguments(fcinfo, &search);
 	if (!PG_ARGISNULL(ARG_TRIALS))
 		trials = Range(PG_GETARG_INT32(ARG_TRIALS), "trials", MAX_TRIALS);
-	CheckTables(&search);
+	OpenTables(&search);
 	CheckParts(&search);
 	MakeProtocol(&search);
 	sets = grid_sets(search.call.extension_schema, PG_GETARG_JSONB_P(ARG_GRID), trials,
@@ -364,6 +391,7 @@ mf_tune(PG_FUNCTION_ARGS)
 		ereport(WARNING,
 				(errmsg("no trial has a value of metric \"%s\"", tune_metrics[search.metric].name),
 				 errhint("Implicit feedback has metrics of the ranking only, such as ndcg; these need relevant pairs to judge by.")));
+	CloseTables(&search);
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");	/* it was connected */
 

@@ -6,6 +6,8 @@
 #define FACTOR_TUNE_H
 
 #include "evaluate/trainwith.h"
+#include "model/query.h"
+#include "train/ratings.h"
 
 /* What a trial's row keeps of mf_evaluate's, and which way is better. */
 typedef struct TuneMetric
@@ -26,6 +28,8 @@ typedef struct Search
 	bool		verbose;
 	const char *extension;		/* its schema, quoted */
 	char	   *source;			/* the ratings' quoted, qualified name */
+	RatingSource pairs;			/* the ratings, held open in each transaction */
+	RatingSource judged;		/* and the test, if it was given */
 	char	   *results;		/* the table's, too */
 	char	   *protocol;		/* JSON text */
 	int			metric;
@@ -46,13 +50,7 @@ typedef struct Trial
 	char	   *error;			/* NULL: none */
 } Trial;
 
-/* ---- SQL, within an SPI connection (trial.c) ---- */
-
-/* Runs a statement, and expects what SPI_execute() is to say of it. */
-extern void tune_query(int expected, const char *format,...) pg_attribute_printf(2, 3);
-
-/* A float8 of the first row that the last statement has returned. */
-extern double tune_number(int column, bool *isnull);
+/* ---- Names in SQL ---- */
 
 /* The metrics' names with commas between them. */
 extern char *tune_metric_list(bool quoted);

@@ -375,6 +375,7 @@ void
 model_write_record(ModelTarget *target, const ModelRecord *record,
 				   int niterations, const ModelIteration *iterations)
 {
+	model_target_check(target);
 	DeleteRows(target->extension_schema, "mf_history", target->schema_name, target->name);
 	/* Of an earlier model whose tables were dropped by hand: nothing to keep. */
 	if (!target->exists)
@@ -391,6 +392,7 @@ model_update_record(ModelTarget *target, const ModelRecord *record)
 	Datum		values[7];
 	bool		nulls[7] = {false};
 
+	model_target_check(target);
 	values[0] = NameDatum(target->schema_name);
 	values[1] = NameDatum(target->name);
 	values[2] = Int64GetDatum(record->users);

@@ -118,6 +118,9 @@ extern char *model_collate_clause(Oid collation);
  */
 extern void model_target_recheck(ModelTarget *target);
 
+/* An error where the tables that were written are not called what they were. */
+extern void model_target_check(const ModelTarget *target);
+
 /* Opens a table of a model that is being made, and keeps it open. */
 extern void model_target_hold(ModelTarget *target, MfSide side);
 

@@ -277,6 +277,8 @@ CheckColumns(const SqlQuery *query, TupleDesc desc)
 {
 	int			k = 0;
 
+	if (query->ncolumns == QUERY_ANY)
+		return;
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -322,7 +324,10 @@ static void
 PushSnapshot(Run *run)
 {
 	if (run->query->read_only)
+	{
+		Assert(ActiveSnapshotSet());
 		return;
+	}
 	PushActiveSnapshot(GetTransactionSnapshot());
 	run->pushed = true;
 }
@@ -508,6 +513,60 @@ query_row(const SqlQuery *query, Datum *values, bool *nulls)
 	return copy.found;
 }
 
+typedef struct Texts
+{
+	MemoryContext context;
+	int			ncolumns;
+	int			n;
+	Size		space;
+	char	  **text;
+} Texts;
+
+static bool
+CopyTexts(TupleTableSlot *slot, void *arg)
+{
+	Texts	   *texts = arg;
+	MemoryContext outer = MemoryContextSwitchTo(texts->context);
+
+	if (texts->n == texts->space)
+	{
+		texts->space *= 2;
+		texts->text = repalloc_huge(texts->text, mul_size(mul_size(texts->space, texts->ncolumns),
+														  sizeof(char *)));
+	}
+	for (int c = 0; c < texts->ncolumns; c++)
+		texts->text[(Size) texts->n * texts->ncolumns + c] = slot->tts_isnull[c] ? NULL :
+			TextDatumGetCString(slot->tts_values[c]);
+	texts->n++;
+	MemoryContextSwitchTo(outer);
+	return true;
+}
+
+char **
+query_texts(const char *sql, int nargs, const Oid *types, const Datum *values,
+			const bool *nulls, int ncolumns, int *n)
+{
+	Texts		texts = {CurrentMemoryContext, ncolumns, 0, 16, NULL};
+	Oid		   *columns = palloc(ncolumns * sizeof(Oid));
+	SqlQuery	query = {
+		.sql = sql,
+		.nargs = nargs,
+		.types = types,
+		.values = values,
+		.nulls = nulls,
+		.ncolumns = ncolumns,
+		.columns = columns,
+	};
+
+	for (int c = 0; c < ncolumns; c++)
+		columns[c] = TEXTOID;
+	texts.text = palloc(texts.space * ncolumns * sizeof(char *));
+	query_receive(&query, CopyTexts, &texts);
+	pfree(columns);
+	*n = texts.n;
+	return texts.text;
+}
+
 /* ---- Writing ---- */
 
 /* Where rules leave nothing of the command that was given. */
@@ -557,8 +616,7 @@ query_write(const SqlQuery *query, CmdType command)
 	}
 	PopSnapshot(&run);
 	EndErrors(&run);
-	/* Who inserts counts the rows. */
-	if (!done && command != CMD_INSERT)
+	if (!done && !query->counted)
 		RefuseRules(query);
 	End(&run);
 	return written;

@@ -15,6 +15,8 @@
 /* A plan for several executions: see query_prepare(). */
 typedef struct QueryPlan QueryPlan;
 
+#define QUERY_ANY (-1)
+
 typedef struct SqlQuery
 {
 	const char *sql;			/* one statement, all names qualified */
@@ -35,7 +37,7 @@ typedef struct SqlQuery
 	 * a domain passes for its base type. Where their order is relied upon, the
 	 * first column's collation.
 	 */
-	int			ncolumns;
+	int			ncolumns;		/* QUERY_ANY: nothing is taken of the rows */
 	const Oid  *columns;
 	Oid			collation;
 
@@ -47,6 +49,8 @@ typedef struct SqlQuery
 
 	bool		keep;			/* the plan, for the session */
 	bool		parallel;		/* may be done by parallel workers */
+	bool		counted;		/* a rule that takes what is written is no error:
+								 * whoever writes counts the rows */
 	QueryPlan  *plan;			/* of query_prepare(); NULL: none */
 	QueryEnvironment *environment;	/* named tuplestores; NULL: none */
 } SqlQuery;
@@ -66,6 +70,14 @@ extern void query_receive(const SqlQuery *query, QueryRow receive, void *arg);
  * there is none.
  */
 extern bool query_row(const SqlQuery *query, Datum *values, bool *nulls);
+
+/*
+ * All rows of a SELECT of `ncolumns` texts, which reads no table that anyone could
+ * replace, one after the other in an array of n * ncolumns, NULL for null. Copied
+ * into the current memory context.
+ */
+extern char **query_texts(const char *sql, int nargs, const Oid *types, const Datum *values,
+						  const bool *nulls, int ncolumns, int *n);
 
 /*
  * Runs an INSERT, UPDATE or DELETE with all its triggers and rules; returns how

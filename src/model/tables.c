@@ -553,6 +553,18 @@ model_target_hold(ModelTarget *target, MfSide which)
 	target->held[which] = side.held;
 }
 
+/*
+ * The record speaks of tables by their names, so they must have kept them. What was
+ * written to a table is in it, whatever it is called by now.
+ */
+void
+model_target_check(const ModelTarget *target)
+{
+	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
+		if (target->held[side].rel != NULL)
+			held_check(&target->held[side]);
+}
+
 void
 model_target_close(ModelTarget *target)
 {

@@ -135,10 +135,13 @@ OfferRows(Tuplestorestate *store, TupleDesc desc, uint32 n)
  * the new one.
  */
 static void
-InsertRows(const ModelTarget *target, const SqlQuery *query, uint32 n)
+InsertRows(const ModelTarget *target, SqlQuery *query, uint32 n)
 {
-	uint64		written = query_write(query, CMD_INSERT);
+	uint64		written;
 
+	query->counted = true;
+	written = query_write(query, CMD_INSERT);
+	query->counted = false;
 	if (written != n)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -226,7 +226,7 @@ WriteCopy(const ShardedSide *side, Held *copy)
 												ALLOCSET_DEFAULT_SIZES);
 	Datum		values[3 * INSERT_ROWS];
 	Oid			types[3 * INSERT_ROWS];
-	SqlQuery	query = {.from = copy, .types = types, .values = values};
+	SqlQuery	query = {.from = copy, .types = types, .values = values, .counted = true};
 	int			planned = 0;
 	uint64		written = 0;
 	int16		typlen;
@@ -264,7 +264,6 @@ WriteCopy(const ShardedSide *side, Held *copy)
 		}
 		MemoryContextSwitchTo(batch);
 		planned = n;
-		/* A rule of the user's may have made something else of it. */
 		written += query_write(&query, CMD_INSERT);
 		MemoryContextSwitchTo(outer);
 		MemoryContextReset(batch);
