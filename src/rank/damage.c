@@ -17,15 +17,16 @@
  *	 a page			 whenever it is locked (topk_check_page): its header, which
  *					 generic WAL relies on too, its group and counts; if it is the
  *					 meta page, the meta page
- *	 the directory	 whenever a page of it is read whole (topk_check_directory):
- *					 each entry, and the next block
- *	 an entry		 when a scan, vacuum or packing takes it from its page
- *					 (topk_check_tid, topk_check_code)
+ *	 the directory	 whenever a page of it is read whole (topk_check_directory), or
+ *					 an entry of it is used: the entry, and the next block
+ *	 an entry		 when a scan returns it, and when vacuum or packing takes it
+ *					 from its page (topk_check_row, topk_check_tid, topk_check_code)
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "access/tableam.h"
 #include "storage/smgr.h"
 #include "utils/rel.h"
 
@@ -44,19 +45,18 @@ topk_report_damage(Relation index, BlockNumber block, const char *detail)
 }
 
 /*
- * Sees to it that a block is there.  The size that the storage manager saw last
- * will do, which asks the system nothing: an index only grows.
+ * Has the table or index such a block?  The size that the storage manager saw last
+ * will do, which asks the system nothing: while we hold its lock, it only grows.
  */
-static void
-CheckBlock(Relation index, BlockNumber block)
+static bool
+HasBlock(Relation relation, BlockNumber block)
 {
-	SMgrRelation smgr = index->rd_smgr;
+	SMgrRelation smgr = relation->rd_smgr;
 
 	if (smgr != NULL && smgr->smgr_cached_nblocks[MAIN_FORKNUM] != InvalidBlockNumber &&
 		block < smgr->smgr_cached_nblocks[MAIN_FORKNUM])
-		return;
-	if (block >= RelationGetNumberOfBlocks(index))
-		topk_report_damage(index, block, "It lies beyond the end of the index.");
+		return true;
+	return block < RelationGetNumberOfBlocks(relation);
 }
 
 /* Is it one that a page may be of, or an entry of the directory? */
@@ -82,7 +82,7 @@ GroupIsSound(TopkGroup group)
 
 /* Where a page of the group has the hole that generic WAL leaves out. */
 static int
-HoleOf(TopkGroup group)
+HoleOf(TopkGroup group, int capacity)
 {
 	int			entry = sizeof(ItemPointerData);
 
@@ -90,7 +90,7 @@ HoleOf(TopkGroup group)
 		return BLCKSZ;
 	if (TOPK_GROUP_KIND(group) == TOPK_CODED)
 		entry += code_bytes(TOPK_GROUP_LENGTH(group)) + sizeof(CodeScalars);
-	return TOPK_CONTENTS + topk_capacity(group) * entry;
+	return TOPK_CONTENTS + capacity * entry;
 }
 
 static void
@@ -137,7 +137,7 @@ topk_check_page(Relation index, Buffer buffer)
 		opaque->capacity != topk_capacity(opaque->group) ||
 		opaque->count > opaque->capacity ||
 		(opaque->group == TOPK_FREE ? header->pd_lower < TOPK_CONTENTS :
-		 header->pd_lower != HoleOf(opaque->group)))
+		 header->pd_lower != HoleOf(opaque->group, opaque->capacity)))
 		topk_report_damage(index, block, "Its header contradicts itself.");
 	if ((TOPK_GROUP_KIND(opaque->group) == TOPK_META) != (block == TOPK_META_BLOCK))
 		topk_report_damage(index, block, "It is of the wrong kind.");
@@ -151,7 +151,8 @@ topk_read(Relation index, BlockNumber block, int lock)
 {
 	Buffer		buffer;
 
-	CheckBlock(index, block);
+	if (!HasBlock(index, block))
+		topk_report_damage(index, block, "It lies beyond the end of the index.");
 	buffer = ReadBuffer(index, block);
 	LockBuffer(buffer, lock);
 	topk_check_page(index, buffer);
@@ -169,63 +170,86 @@ topk_read_directory(Relation index, BlockNumber block, int lock)
 	return buffer;
 }
 
-/* An entry of the directory page at a block, in an index of so many blocks. */
-static bool
-EntryIsSound(const TopkDirEntry *entry, BlockNumber block, BlockNumber blocks)
-{
-	TopkGroup	group = entry->group & ~TOPK_ROOM;
-	TopkKind	kind = TOPK_GROUP_KIND(group);
-	float4		low;
-	float4		high;
-
-	if (entry->block == TOPK_META_BLOCK || entry->block >= blocks ||
-		entry->block == block || !GroupIsSound(group) ||
-		kind == TOPK_DIRECTORY || kind == TOPK_META)
-		return false;
-	if (entry->group & TOPK_ROOM)
-	{
-		if (kind == TOPK_FREE || kind == TOPK_RESERVED)
-			return false;
-	}
-	if (kind != TOPK_CODED)
-		return true;
-	topk_bucket_range(group, TOPK_COARSEST_SHIFT, &low, &high);
-	return entry->norm_low >= low && entry->norm_low <= entry->norm_high &&
-		entry->norm_high <= high;
-}
-
 /*
- * Checks a locked page of the directory: every entry, and where the chain goes on.
- * No page of a chain but the last has room, so it cannot be long; who follows one
- * gives the count of its pages, from 0, that a circle be found.
+ * Checks where the chain of the directory goes on from a locked page.  No page but
+ * the last has room, so a chain cannot be long; who follows one gives the count of
+ * its pages, from 0, that a circle be found.
  */
 void
-topk_check_directory(Relation index, Buffer buffer, BlockNumber *pages)
+topk_check_chain(Relation index, Buffer buffer, BlockNumber *pages)
 {
-	Page		page = BufferGetPage(buffer);
 	BlockNumber block = BufferGetBlockNumber(buffer);
-	BlockNumber blocks = RelationGetNumberOfBlocks(index);
-	TopkOpaque *opaque = TopkPageOpaque(page);
+	TopkOpaque *opaque = TopkPageOpaque(BufferGetPage(buffer));
 
 	if (TOPK_GROUP_KIND(opaque->group) != TOPK_DIRECTORY)
 		topk_report_damage(index, block, "It is not a page of the directory.");
-	if (opaque->next != InvalidBlockNumber &&
-		(opaque->next == TOPK_META_BLOCK || opaque->next >= blocks))
+	if (opaque->next == InvalidBlockNumber)
+		return;
+	if (opaque->next == TOPK_META_BLOCK || !HasBlock(index, opaque->next))
 		topk_report_damage(index, block, "It leads to a page that is not there.");
-	if (++*pages > blocks / TOPK_DIRECTORY_CAPACITY + 2)
+	if (++*pages > RelationGetNumberOfBlocks(index) / TOPK_DIRECTORY_CAPACITY + 1)
 		topk_report_damage(index, block, "The chain of the directory has no end.");
-	for (int i = 0; i < opaque->count; i++)
-		if (!EntryIsSound(&TopkPageEntries(page)[i], block, blocks))
-			topk_report_damage(index, block, "An entry of the directory cannot be right.");
 }
 
-/* A row's place, in a page's array; the heap's end is for others to look at. */
+/*
+ * Checks an entry of a locked page of the directory.  It does not lead to that page,
+ * as who holds this one's lock may take that one's.
+ */
 void
-topk_check_tid(Relation index, BlockNumber block, ItemPointer tid)
+topk_check_entry(Relation index, Buffer buffer, int i)
+{
+	const TopkDirEntry *entry = TopkPageEntries(BufferGetPage(buffer)) + i;
+	BlockNumber block = BufferGetBlockNumber(buffer);
+	TopkGroup	group = entry->group & ~TOPK_ROOM;
+	TopkKind	kind = TOPK_GROUP_KIND(group);
+	bool		sound;
+	float4		low;
+	float4		high;
+
+	sound = entry->block != TOPK_META_BLOCK && entry->block != block &&
+		GroupIsSound(group) && kind != TOPK_DIRECTORY && kind != TOPK_META &&
+		!((entry->group & TOPK_ROOM) && (kind == TOPK_FREE || kind == TOPK_RESERVED)) &&
+		HasBlock(index, entry->block);
+	if (sound && kind == TOPK_CODED)
+	{
+		topk_bucket_range(group, TOPK_COARSEST_SHIFT, &low, &high);
+		sound = entry->norm_low >= low && entry->norm_low <= entry->norm_high &&
+			entry->norm_high <= high;
+	}
+	if (!sound)
+		topk_report_damage(index, block, "An entry of the directory cannot be right.");
+}
+
+/* Both, of all entries. */
+void
+topk_check_directory(Relation index, Buffer buffer, BlockNumber *pages)
+{
+	topk_check_chain(index, buffer, pages);
+	for (int i = 0; i < TopkPageOpaque(BufferGetPage(buffer))->count; i++)
+		topk_check_entry(index, buffer, i);
+}
+
+/* A row's place, as a page has it. */
+void
+topk_check_tid(Relation index, BlockNumber block, const ItemPointerData *tid)
 {
 	if (!ItemPointerIsValid(tid) ||
 		!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(tid)))
 		topk_report_damage(index, block, "An entry points to no row.");
+}
+
+/*
+ * A row's place must be in the table, of which no rows can be cut off while its lock
+ * is held.  Of other kinds of tables than heaps, the place says nothing of blocks.
+ */
+void
+topk_check_row(Relation index, BlockNumber block, Relation heap,
+			   const ItemPointerData *tid)
+{
+	topk_check_tid(index, block, tid);
+	if (!HasBlock(heap, ItemPointerGetBlockNumberNoCheck(tid)) &&
+		heap->rd_tableam == GetHeapamTableAmRoutine())
+		topk_report_damage(index, block, "An entry points to a row beyond the table's end.");
 }
 
 /* The numbers beside a code, on a page of its group. */

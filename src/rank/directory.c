@@ -165,7 +165,7 @@ FindPlace(Relation index, TopkMeta *meta, TopkGroup group)
 		TopkDirEntry *entries = TopkPageEntries(page);
 		int			count = TopkPageOpaque(page)->count;
 
-		topk_check_directory(index, buffer, &pages);
+		topk_check_chain(index, buffer, &pages);
 		for (int i = 0; i < count; i++)
 		{
 			bool		reopen = entries[i].group == (group | TOPK_ROOM);
@@ -173,10 +173,13 @@ FindPlace(Relation index, TopkMeta *meta, TopkGroup group)
 			place.pages += entries[i].group == group;
 			if (reopen || (entries[i].group == TOPK_FREE &&
 						   place.directory == InvalidBlockNumber))
+			{
+				topk_check_entry(index, buffer, i);
 				place = (Place)
 				{
 					block, i, entries[i].block, reopen, place.pages
 				};
+			}
 			if (reopen)
 				break;
 		}

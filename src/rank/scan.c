@@ -37,7 +37,6 @@
 
 #include <math.h>
 
-#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -334,24 +333,6 @@ KillLast(IndexScanDesc scan, TopkScan *state)
 }
 
 /*
- * A row's place must be in the table, which cannot have shrunk while its lock is
- * held.  Of other kinds of tables than heaps, it says nothing of blocks.
- */
-static void
-CheckRowIsThere(IndexScanDesc scan, TopkScan *state, const Candidate *entry)
-{
-	BlockNumber block = ItemPointerGetBlockNumber(&entry->tid);
-
-	if (block < state->heap_blocks ||
-		scan->heapRelation->rd_tableam != GetHeapamTableAmRoutine())
-		return;
-	state->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
-	if (block >= state->heap_blocks)
-		topk_report_damage(scan->indexRelation, entry->block,
-						   "An entry points to a row beyond the table's end.");
-}
-
-/*
  * The ORDER BY values, as far as the index knows them.  Of several, the first
  * orders the scan; the others' bounds are as low as can be, which leaves ties
  * to the executor.  NULLs are exact, and refused entries pass for it.
@@ -403,7 +384,8 @@ topk_get_tuple(IndexScanDesc scan, ScanDirection direction)
 	MemoryContextSwitchTo(old);
 	if (found)
 	{
-		CheckRowIsThere(scan, state, &state->last);
+		topk_check_row(scan->indexRelation, state->last.block,
+					   scan->heapRelation, &state->last.tid);
 		scan->xs_heaptid = state->last.tid;
 		scan->xs_recheck = false;
 		StoreValues(scan, state, &state->last);

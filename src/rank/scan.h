@@ -55,7 +55,6 @@ typedef struct TopkScan
 	Buffer		ahead;			/* pinned: the page to be read next */
 	CandidateSet candidates;	/* of the stage */
 
-	BlockNumber heap_blocks;	/* at the least */
 	Candidate	last;			/* returned last, to be killed perhaps */
 	bool		has_last;
 } TopkScan;

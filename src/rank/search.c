@@ -213,10 +213,10 @@ SearchPage(IndexScanDesc scan, TopkScan *state, BlockNumber block, Page page)
 		if (bounds[i] < lowest ||
 			(scan->ignore_killed_tuples && parts.killed[i]))
 			continue;
-		topk_check_tid(scan->indexRelation, block, &parts.tids[i]);
-		if (state->stage == STAGE_RANKED && parts.codes != NULL)
-			topk_check_code(scan->indexRelation, block, opaque->group,
-							parts.norm[i], parts.scale[i], parts.error[i]);
+		/* of what a code can be, any bound is finite */
+		if (!isfinite(bounds[i]))
+			topk_report_damage(scan->indexRelation, block,
+							   "An entry has a norm, a scale or an error that cannot be.");
 		candidate.bound = bounds[i];
 		candidate.block = block;
 		candidate.removals = opaque->removals;

@@ -262,7 +262,12 @@ extern Buffer topk_read(Relation index, BlockNumber block, int lock);
 extern Buffer topk_read_directory(Relation index, BlockNumber block, int lock);
 extern void topk_check_directory(Relation index, Buffer buffer,
 								 BlockNumber *pages);
-extern void topk_check_tid(Relation index, BlockNumber block, ItemPointer tid);
+extern void topk_check_chain(Relation index, Buffer buffer, BlockNumber *pages);
+extern void topk_check_entry(Relation index, Buffer buffer, int i);
+extern void topk_check_tid(Relation index, BlockNumber block,
+						   const ItemPointerData *tid);
+extern void topk_check_row(Relation index, BlockNumber block, Relation heap,
+						   const ItemPointerData *tid);
 extern void topk_check_code(Relation index, BlockNumber block, TopkGroup group,
 							float4 norm, float4 scale, float4 error);
 
