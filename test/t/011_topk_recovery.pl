@@ -100,7 +100,9 @@ change('insert into nothing', q{INSERT INTO t SELECT i, topk_vector(8, 0.1) FROM
 change('create concurrently', q{DROP INDEX t_v; CREATE INDEX CONCURRENTLY t_v ON t USING topk (v)});
 
 # Vacuum packs a table of later rows. A cursor on the standby, opened before, goes
-# on after that and after its pages have been taken.
+# on after that and after its pages have been taken. A snapshot held on the primary
+# keeps vacuum from calling pages of rows that came later all-visible, for which the
+# heap's own rules would end the cursor.
 $primary->safe_psql('postgres', q{
 	CREATE EXTENSION dblink;
 	CREATE TABLE p (id int, v real[]);
@@ -111,11 +113,13 @@ $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 foreach my $op ('<=>', '<#>', '<->')
 {
 	my $connection = $standby->connstr('postgres') =~ s/'/''/gr;
+	my $own = $primary->connstr('postgres') =~ s/'/''/gr;
 	my $wait = q{DO $$ BEGIN
 			WHILE dblink_lsn() < pg_current_wal_insert_lsn() LOOP PERFORM pg_sleep(0.01); END LOOP;
 		END $$;};
 	my $result = $primary->safe_psql('postgres', qq{
-		SELECT dblink_connect('reader', '$connection'), dblink_connect('replay', '$connection');
+		SELECT dblink_connect('reader', '$connection'), dblink_connect('replay', '$connection'),
+			dblink_connect('holder', '$own');
 		CREATE FUNCTION dblink_lsn() RETURNS pg_lsn LANGUAGE sql AS
 			'SELECT l FROM dblink(''replay'', ''SELECT pg_last_wal_replay_lsn()'') AS t (l pg_lsn)';
 		CREATE TEMP TABLE query AS SELECT topk_vector(64, 0) AS q;
@@ -124,6 +128,8 @@ foreach my $op ('<=>', '<#>', '<->')
 		SELECT dblink_exec('reader', 'SET enable_seqscan = off'), dblink_exec('reader', 'SET enable_sort = off'),
 			dblink_exec('reader', 'BEGIN ISOLATION LEVEL REPEATABLE READ'),
 			dblink_open('reader', 'c', format('SELECT id, v $op %L::real[] AS d FROM p ORDER BY d', q)) FROM query;
+		SELECT dblink_exec('holder', 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+		SELECT FROM dblink('holder', 'SELECT count(*) FROM p') AS t (n int);
 		INSERT INTO seen (id, d) SELECT * FROM dblink_fetch('reader', 'c', 5) AS t (id int, d float8);
 		VACUUM p;
 		INSERT INTO p SELECT -1, topk_even(64, 0) FROM generate_series(1, 6000);
@@ -133,7 +139,7 @@ foreach my $op ('<=>', '<#>', '<->')
 		INSERT INTO p SELECT -1, topk_even(64, 0) FROM generate_series(1, 3000);
 		$wait
 		INSERT INTO seen (id, d) SELECT * FROM dblink_fetch('reader', 'c', 100000) AS t (id int, d float8);
-		SELECT dblink_disconnect('reader'), dblink_disconnect('replay');
+		SELECT dblink_disconnect('reader'), dblink_disconnect('replay'), dblink_disconnect('holder');
 		DROP FUNCTION dblink_lsn();
 		CHECKPOINT;
 		SELECT 'result', (SELECT count(*) FROM seen) = (SELECT count(*) FROM expected),
