@@ -17,6 +17,8 @@ $standby->init_from_backup($primary, 'backup', has_streaming => 1);
 $standby->start;
 
 # Everything that only reads; `{}` is a model's name.
+# Sums of floats depend on their order in the last digits, and the order of a join's
+# rows on its plan: it is said where it matters.
 my $questions = q{
 	SELECT u, i, mf_predict(u, i), mf_predict(u, i, 'watched')
 		FROM generate_series(0, 41) u, generate_series(1, 31, 6) i ORDER BY 1, 2;
@@ -30,14 +32,14 @@ my $questions = q{
 	SELECT mf_default();
 	SELECT mf_index_check(c.oid::regclass) FROM pg_class c JOIN pg_am a ON a.oid = c.relam
 		WHERE a.amname = 'topk' ORDER BY relname;
-	SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.1))
+	SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.1) ORDER BY item_id)
 		FROM ratings r JOIN films_items i USING (item_id) GROUP BY 1 ORDER BY 1;
-	SELECT r.user_id, mf_solve(i.factors, r.rating), mf_solve_error(i.factors, r.rating)
+	SELECT r.user_id, mf_solve(i.factors, r.rating ORDER BY item_id), mf_solve_error(i.factors, r.rating ORDER BY item_id)
 		FROM ratings r JOIN films_items i USING (item_id) GROUP BY 1 ORDER BY 1;
 	SELECT r.item_id, mf_solve(u.factors, r.rating, mf_implicit(1, 0.1, 0.5, 0.2, (SELECT count(*) FROM watched_users),
-			(SELECT mf_gramian(factors) FROM watched_users)))
+			(SELECT mf_gramian(factors ORDER BY user_id) FROM watched_users)) ORDER BY user_id)
 		FROM ratings r JOIN watched_users u USING (user_id) GROUP BY 1 ORDER BY 1;
-	SELECT r.user_id, mf_solve_error(i.factors, r.rating, mf_implicit())
+	SELECT r.user_id, mf_solve_error(i.factors, r.rating, mf_implicit() ORDER BY item_id)
 		FROM ratings r JOIN watched_items i USING (item_id) GROUP BY 1 ORDER BY 1;
 	SELECT mf_gramian(factors ORDER BY item_id) FROM films_items;
 	SELECT user_id, item_id, mf_holdout(user_id, item_id, 0.1) FROM ratings WHERE user_id < 4 ORDER BY 1, 2;
