@@ -17,7 +17,7 @@ use lib dirname(__FILE__);
 use TopkTest;
 
 my $seed = $ENV{TOPK_SEED} // 1;
-my $damages = $ENV{TOPK_DAMAGES} // 200;
+my $damages = $ENV{TOPK_DAMAGES} // 120;
 my $page = 8192;
 
 note "seed $seed";
