@@ -240,7 +240,7 @@ PrepareBase(AlsWorkspace *ws, const double *gramian)
 		for (size_t i = 0; i < factors; i++)
 			for (size_t j = 0; j < factors; j++)
 				ws->base[i * d + j] =
-					(float) (ws->spec.alpha0 * gramian[i * factors + j]);
+					(float) (ws->spec.unobserved_weight * gramian[i * factors + j]);
 	for (size_t i = factors; i < d; i++)
 		ws->base[i * d + i] = 1.0f;
 }

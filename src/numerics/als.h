@@ -8,6 +8,9 @@
  *	   + lambda sum_i (n_i + alpha0 |U|)^nu |q_i|^2
  *	   + lambda_b (sum_u b_u^2 + sum_i b_i^2)
  *
+ * with lambda, nu, lambda_b, mu and alpha0 the regularization, reg_exponent,
+ * bias_regularization, mean and unobserved_weight of an AlsSpec.
+ *
  * explicit: c = 1, rhat = mu + b_u + b_i + p_u . q_i, alpha0 = 0 as a rule.
  * implicit: r = 1, c = alpha * value, rhat = p_u . q_i, no biases.
  * (Hu, Koren, Volinsky 2008; Rendle et al. 2022 for nu and alpha0.)
@@ -41,7 +44,7 @@ typedef struct AlsSpec
 	bool		biased;			/* solve b_u, b_i jointly; explicit only */
 	double		mean;			/* mu; 0 for implicit */
 	double		alpha;			/* implicit: c = alpha * value */
-	double		alpha0;			/* weight of the all-pairs term */
+	double		unobserved_weight;	/* alpha0, of all pairs */
 	double		regularization; /* lambda */
 	double		reg_exponent;	/* nu */
 	double		bias_regularization;	/* lambda_b */
@@ -109,7 +112,7 @@ extern void als_gramian(AlsWorkspace *ws, const AlsSide *side,
 
 /*
  * Solves the block's rows of `self` given all of `other`. `gramian` is other's
- * (d x d), used where alpha0 > 0 and NULL otherwise. A row without entries
+ * (d x d), used where unobserved_weight > 0 and NULL otherwise. A row without entries
  * gets zeros. With `sums`, computes the block's sums from the new rows.
  *
  * Each row depends on nothing but its own entries, `other` and `gramian`, and
@@ -134,7 +137,7 @@ extern double als_penalty(const AlsSpec *spec, const AlsSide *self,
 
 /*
  * sum over all pairs of (p_u . q_i)^2 = trace(G_users G_items), from the two
- * sides' Gramians: what alpha0 multiplies in the objective.
+ * sides' Gramians: what unobserved_weight multiplies in the objective.
  */
 extern double als_allpairs(const double *gramian_users,
 						   const double *gramian_items, int factors);

@@ -63,7 +63,7 @@ static inline double
 als_row_regularization(const AlsSpec *spec, size_t n, size_t n_other)
 {
 	return spec->regularization *
-		pow((double) n + spec->alpha0 * (double) n_other, spec->reg_exponent);
+		pow((double) n + spec->unobserved_weight * (double) n_other, spec->reg_exponent);
 }
 
 /* A row's part of the objective's penalties. */

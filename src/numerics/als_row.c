@@ -214,7 +214,7 @@ SolveInDouble(const AlsJob *job, const AlsRowEntries *row, double reg, float *bi
 	{
 		if (job->gramian != NULL)
 			for (size_t j = 0; j <= i; j++)
-				a[i * n + j] = spec->alpha0 * job->gramian[i * factors + j];
+				a[i * n + j] = spec->unobserved_weight * job->gramian[i * factors + j];
 		a[i * n + i] += reg;
 	}
 	if (spec->biased)

@@ -68,10 +68,10 @@ foldin_init(void *memory, const AlsSpec *spec, const float *gramian)
 	f->eq = (NormalEquations *) (f->influence + n);
 	normal_init(f->eq, spec->factors, spec->biased);
 	triangle = f->eq->numbers;
-	if (spec->alpha0 > 0)
+	if (spec->unobserved_weight > 0)
 		for (size_t i = 0; i < d; i++)
 			for (size_t j = 0; j <= i; j++)
-				*triangle++ = spec->alpha0 * gramian[i * d + j];
+				*triangle++ = spec->unobserved_weight * gramian[i * d + j];
 	return f;
 }
 
@@ -113,7 +113,7 @@ foldin_factor(Foldin *f, double n_other, NumericsPoll poll, void *arg)
 	double		squares;
 
 	penalty.regularization = spec->regularization *
-		pow((double) f->eq->count + spec->alpha0 * n_other, spec->reg_exponent);
+		pow((double) f->eq->count + spec->unobserved_weight * n_other, spec->reg_exponent);
 	penalty.bias_regularization = spec->bias_regularization;
 	return normal_solve(f->eq, &penalty, f->factor, f->x, &squares, poll, arg);
 }

@@ -23,7 +23,7 @@ extern size_t foldin_size(const AlsSpec *spec);
 
 /*
  * Begins in memory that the caller provides, aligned as for a double. `gramian`
- * is the other side's, d x d, where alpha0 > 0; not looked at otherwise.
+ * is the other side's, d x d, where unobserved_weight > 0; not looked at otherwise.
  */
 extern Foldin *foldin_init(void *memory, const AlsSpec *spec, const float *gramian);
 

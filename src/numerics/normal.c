@@ -195,7 +195,7 @@ normal_solve(NormalEquations *eq, const NormalPenalty *penalty,
 			if (gramian != NULL)
 			{
 				for (size_t j = 0; j <= i; j++)
-					work[i * n + j] += penalty->alpha0 * gramian[j];
+					work[i * n + j] += penalty->unobserved_weight * gramian[j];
 				gramian += i + 1;
 			}
 			work[i * n + i] += penalty->regularization;

@@ -42,7 +42,7 @@ typedef struct NormalPenalty
 {
 	double		regularization; /* of the row: lambda (n + ...)^nu */
 	double		bias_regularization;
-	double		alpha0;			/* times the Gramian */
+	double		unobserved_weight;	/* times the Gramian */
 	const double *gramian;		/* its lower half, packed; NULL: none */
 } NormalPenalty;
 

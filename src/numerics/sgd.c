@@ -53,7 +53,7 @@ LayOut(SgdWorkspace *ws, char *memory, const AlsSpec *spec, const SgdSpec *sgd)
 {
 	size_t		d = als_stride(spec->factors);
 	size_t		items = 1 + (size_t) sgd->negatives;
-	size_t		square = spec->alpha0 > 0 ? d * d : 0;
+	size_t		square = spec->unobserved_weight > 0 ? d * d : 0;
 	size_t		used = 0;
 
 	Carve(memory, &used, sizeof(SgdWorkspace));
@@ -118,7 +118,7 @@ static double
 RowPenalty(const AlsSpec *spec, double n, size_t n_other)
 {
 	return spec->regularization *
-		pow(n + spec->alpha0 * (double) n_other, spec->reg_exponent);
+		pow(n + spec->unobserved_weight * (double) n_other, spec->reg_exponent);
 }
 
 void
@@ -220,7 +220,7 @@ AddAllPairs(SgdWorkspace *ws, const SgdSide side[2], int which, size_t row,
 {
 	const float *x = sgd_row(ws, side[which].factors, row);
 	const float *gramian = ws->gramian[1 - which];
-	float		factor = (float) (2 * ws->spec.alpha0) * side[which].share[row] * pairs;
+	float		factor = (float) (2 * ws->spec.unobserved_weight) * side[which].share[row] * pairs;
 
 	for (size_t k = 0; k < (size_t) ws->spec.factors; k++)
 		y[k] += factor * ws->kernel->dot(gramian + k * ws->d, x, ws->d);
@@ -334,7 +334,7 @@ MoveSample(const SgdRun *run, const SgdDrawn *drawn)
 	const float *push = p;
 	float		slope = ws->slope[0];
 
-	if (ws->spec.alpha0 > 0)
+	if (ws->spec.unobserved_weight > 0)
 	{
 		ws->kernel->set(slope, p, ws->push, ws->d);
 		AddAllPairs(ws, run->side, 1, i, 1, ws->push);
@@ -387,7 +387,7 @@ StepRow(SgdWorkspace *ws, SgdSide side[2], int which, size_t row,
 
 	if (self->touched[row] == 0)
 		return;
-	if (ws->spec.alpha0 > 0)
+	if (ws->spec.unobserved_weight > 0)
 		AddAllPairs(ws, side, which, row, pairs, gradient);
 	MoveRow(ws, self, pace, row, scale, gradient, scale * pairs * 2 * self->penalty[row],
 			scale * (self->bias_gradient[row] +
@@ -402,7 +402,7 @@ sgd_step_rows(SgdWorkspace *ws, SgdSide side[2], int which, size_t from, size_t 
 			  double samples, double progress, bool still, NumericsPoll poll, void *arg)
 {
 	SgdPace		pace;
-	uint64_t	work = ws->d * (ws->spec.alpha0 > 0 ? ws->d : 8);
+	uint64_t	work = ws->d * (ws->spec.unobserved_weight > 0 ? ws->d : 8);
 
 	SetPace(&ws->sgd, progress, still, &pace);
 	for (size_t row = from; row < to; row++)
@@ -433,7 +433,7 @@ StepBatch(const SgdRun *run, uint64_t key)
 			StepRow(ws, run->side, 0, drawn[c].user, &run->pace, scale);
 			for (int k = 0; k <= drawn[c].n; k++)
 				StepRow(ws, run->side, 1, drawn[c].item[k], &run->pace, scale);
-			CountWork(ws, ws->d * (2 + drawn[c].n) * (ws->spec.alpha0 > 0 ? ws->d : 4),
+			CountWork(ws, ws->d * (2 + drawn[c].n) * (ws->spec.unobserved_weight > 0 ? ws->d : 4),
 					  run->poll, run->arg);
 		}
 	}
@@ -445,7 +445,7 @@ RunBatch(const SgdRun *run, uint64_t key)
 {
 	SgdWorkspace *ws = run->ws;
 	bool		direct = ws->sgd.batch_size == 1;
-	bool		plain = ws->spec.alpha0 == 0;
+	bool		plain = ws->spec.unobserved_weight == 0;
 	SgdDrawn		drawn[SGD_CHUNK];
 
 	for (uint32_t start = run->batch; start < run->batch_end; start += SGD_CHUNK)

@@ -117,7 +117,7 @@ extern SgdWorkspace *sgd_workspace_init_with(void *memory, const AlsSpec *spec,
 
 /*
  * The Gramians of users and items (d x d) that the all-pairs term is taken
- * from; not needed where alpha0 is 0.
+ * from; not needed where unobserved_weight is 0.
  */
 extern void sgd_set_gramians(SgdWorkspace *ws, const double *users,
 							 const double *items);

@@ -238,7 +238,7 @@ Spec(const ModelRecord *record)
 	spec.biased = record->biased;
 	spec.mean = record->mean;
 	spec.alpha = record->alpha;
-	spec.alpha0 = record->unobserved_weight;
+	spec.unobserved_weight = record->unobserved_weight;
 	spec.regularization = record->regularization;
 	spec.reg_exponent = record->reg_exponent;
 	spec.bias_regularization = record->bias_regularization;
@@ -261,7 +261,7 @@ basket_system(Basket *basket)
 {
 	Model	   *model = basket->model;
 	AlsSpec		spec = Spec(&model->record);
-	const float *gramian = spec.alpha0 > 0 ? model_gramian(model, MF_ITEMS) : NULL;
+	const float *gramian = spec.unobserved_weight > 0 ? model_gramian(model, MF_ITEMS) : NULL;
 	Foldin	   *system;
 	ModelReader *reader;
 	ModelEntity item;

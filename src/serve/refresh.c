@@ -147,7 +147,7 @@ SpecOfModel(const ModelRecord *record, AlsSpec *spec)
 	spec->biased = record->biased;
 	spec->mean = record->mean;
 	spec->alpha = record->alpha;
-	spec->alpha0 = record->unobserved_weight;
+	spec->unobserved_weight = record->unobserved_weight;
 	spec->regularization = record->regularization;
 	spec->reg_exponent = record->reg_exponent;
 	spec->bias_regularization = record->bias_regularization;

@@ -87,7 +87,7 @@ AllocSide(Refresh *refresh, MfSide which, const IdSet *ids)
 	side->recorded = AllocZero(rows, sizeof(int32));
 	side->recorded_digest = AllocZero(rows, sizeof(uint64));
 	side->extra = AllocZero(rows, sizeof(Datum));
-	if (refresh->spec.alpha0 > 0)
+	if (refresh->spec.unobserved_weight > 0)
 		side->gramian = AllocZero(mul_size(refresh->spec.factors, refresh->spec.factors),
 								  sizeof(double));
 }
@@ -221,7 +221,7 @@ IsPartial(const Refresh *refresh)
 	for (MfSide which = MF_USERS; which <= MF_ITEMS; which++)
 		ids += refresh->ratings->ids[which].n + refresh->side[which].named.n;
 	return ids < PARTIAL_IDS &&
-		(refresh->spec.alpha0 == 0 || 4 * ids < (double) record->users + record->items);
+		(refresh->spec.unobserved_weight == 0 || 4 * ids < (double) record->users + record->items);
 }
 
 static void

@@ -389,10 +389,10 @@ Solve(const SolveState *state, double *squares)
 	work = palloc(mul_size(mul_size(n, n), sizeof(double)));
 	x = palloc(n * sizeof(double));
 	penalty.regularization = options->spec.regularization *
-		pow((double) eq->count + options->spec.alpha0 * options->others,
+		pow((double) eq->count + options->spec.unobserved_weight * options->others,
 			options->spec.reg_exponent);
 	penalty.bias_regularization = options->spec.bias_regularization;
-	penalty.alpha0 = options->spec.alpha0;
+	penalty.unobserved_weight = options->spec.unobserved_weight;
 	penalty.gramian = options->gramian_factors != 0 ? options->gramian : NULL;
 
 	if (normal_solve(eq, &penalty, work, x, squares, Poll, NULL) != NUMERICS_OK)

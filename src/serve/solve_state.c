@@ -155,7 +155,7 @@ MakeOptions(const AlsSpec *spec, double others, int factors,
 	options->spec.implicit = spec->implicit;
 	options->spec.mean = spec->mean;
 	options->spec.alpha = spec->alpha;
-	options->spec.alpha0 = spec->alpha0;
+	options->spec.unobserved_weight = spec->unobserved_weight;
 	options->spec.regularization = spec->regularization;
 	options->spec.reg_exponent = spec->reg_exponent;
 	options->spec.bias_regularization = spec->bias_regularization;
@@ -193,18 +193,18 @@ solve_options_read(Datum value)
 	spec.reg_exponent = NumberField(row, OPT_REG_EXPONENT);
 	spec.bias_regularization = NumberField(row, OPT_BIAS_REGULARIZATION);
 	spec.alpha = NumberField(row, OPT_ALPHA);
-	spec.alpha0 = NumberField(row, OPT_UNOBSERVED_WEIGHT);
+	spec.unobserved_weight = NumberField(row, OPT_UNOBSERVED_WEIGHT);
 
 	datum = GetAttributeByNum(row, OPT_OTHERS, &isnull);
 	if (!isnull)
 		others = (double) DatumGetInt64(datum);
 	datum = GetAttributeByNum(row, OPT_GRAMIAN, &isnull);
-	if (spec.alpha0 > 0 && (isnull || others < 1))
+	if (spec.unobserved_weight > 0 && (isnull || others < 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unobserved_weight needs others and gramian"),
 				 errhint("They are the count of the other side's vectors and the mf_gramian() of them.")));
-	if (spec.alpha0 > 0)
+	if (spec.unobserved_weight > 0)
 	{
 		ArrayType  *array = DatumGetArrayTypeP(datum);
 
@@ -255,7 +255,7 @@ WriteOptions(StringInfo buf, const SolveOptions *options)
 
 	pq_sendfloat8(buf, options->spec.mean);
 	pq_sendfloat8(buf, options->spec.alpha);
-	pq_sendfloat8(buf, options->spec.alpha0);
+	pq_sendfloat8(buf, options->spec.unobserved_weight);
 	pq_sendfloat8(buf, options->spec.regularization);
 	pq_sendfloat8(buf, options->spec.reg_exponent);
 	pq_sendfloat8(buf, options->spec.bias_regularization);
@@ -316,7 +316,7 @@ ReadOptions(StringInfo buf, int flags, int factors)
 	spec.implicit = (flags & FLAG_IMPLICIT) != 0;
 	spec.mean = pq_getmsgfloat8(buf);
 	spec.alpha = pq_getmsgfloat8(buf);
-	spec.alpha0 = pq_getmsgfloat8(buf);
+	spec.unobserved_weight = pq_getmsgfloat8(buf);
 	spec.regularization = pq_getmsgfloat8(buf);
 	spec.reg_exponent = pq_getmsgfloat8(buf);
 	spec.bias_regularization = pq_getmsgfloat8(buf);
@@ -325,13 +325,13 @@ ReadOptions(StringInfo buf, int flags, int factors)
 	if (d != 0 && d != (Size) factors)
 		Refuse("Its Gramian has another number of factors.");
 	if (!InLimits(OPT_MEAN, spec.mean) || !InLimits(OPT_ALPHA, spec.alpha) ||
-		!InLimits(OPT_UNOBSERVED_WEIGHT, spec.alpha0) ||
+		!InLimits(OPT_UNOBSERVED_WEIGHT, spec.unobserved_weight) ||
 		!InLimits(OPT_REGULARIZATION, spec.regularization) ||
 		!InLimits(OPT_REG_EXPONENT, spec.reg_exponent) ||
 		!InLimits(OPT_BIAS_REGULARIZATION, spec.bias_regularization) ||
 		!(others >= PG_INT64_MIN && others <= -(double) PG_INT64_MIN))
 		Refuse("Its options are out of range.");
-	if ((spec.alpha0 > 0) != (d != 0) || (spec.alpha0 > 0 && others < 1))
+	if ((spec.unobserved_weight > 0) != (d != 0) || (spec.unobserved_weight > 0 && others < 1))
 		Refuse("Its unobserved weight and its Gramian do not go together.");
 	CheckLeft(buf, d * (d + 1) / 2);
 
@@ -339,7 +339,7 @@ ReadOptions(StringInfo buf, int flags, int factors)
 	options->spec.implicit = spec.implicit;
 	options->spec.mean = spec.mean;
 	options->spec.alpha = spec.alpha;
-	options->spec.alpha0 = spec.alpha0;
+	options->spec.unobserved_weight = spec.unobserved_weight;
 	options->spec.regularization = spec.regularization;
 	options->spec.reg_exponent = spec.reg_exponent;
 	options->spec.bias_regularization = spec.bias_regularization;

@@ -151,7 +151,7 @@ SolvePiece(CrewMember *member, MfSide side, uint32 number)
 
 	rating_matrix_block(member->matrix[side], number, &block);
 	if (als_solve_block(member->workspace, &member->side[side], &member->side[other],
-						spec->alpha0 > 0 ? member->gramian[other] : NULL,
+						spec->unobserved_weight > 0 ? member->gramian[other] : NULL,
 						&block, side == MF_USERS ? sums : NULL, crew_poll, NULL) != NUMERICS_OK)
 		pg_atomic_write_u32(&member->shared->diverged, 1);
 	if (side == MF_ITEMS)
@@ -457,7 +457,7 @@ crew_run_epoch(Crew *crew, int epoch, bool still)
 	EpochShared *plan = &shared->epoch;
 	EpochMember *member = &crew->member.epoch;
 	bool		full = plan->sgd.batch_size == 0;
-	bool		gramians = shared->spec.alpha0 > 0;
+	bool		gramians = shared->spec.unobserved_weight > 0;
 	SgdSums		total = {0};
 
 	plan->epoch = epoch;

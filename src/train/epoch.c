@@ -68,7 +68,7 @@ epoch_layout(CrewMember *member, const AlsSpec *spec, const SgdSpec *sgd,
 		side->bias = member->side[which].bias;
 		side->penalty = bigarray_take(base, used, n, sizeof(float));
 		side->bias_penalty = bigarray_take(base, used, n, sizeof(float));
-		if (spec->alpha0 > 0)
+		if (spec->unobserved_weight > 0)
 			side->share = bigarray_take(base, used, n, sizeof(float));
 		if (sgd->optimizer == OPTIMIZER_ADAM)
 			side->power = bigarray_take(base, used, n, 2 * sizeof(float));
@@ -276,7 +276,7 @@ epoch_pieces(const CrewMember *member)
 void
 epoch_piece(CrewMember *member, uint32 number)
 {
-	if (member->shared->spec.alpha0 > 0)
+	if (member->shared->spec.unobserved_weight > 0)
 		sgd_set_gramians(member->epoch.workspace, member->gramian[MF_USERS],
 						 member->gramian[MF_ITEMS]);
 	if (member->shared->stage == CREW_DESCEND)

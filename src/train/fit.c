@@ -111,7 +111,7 @@ RestoreBest(const Best *best, const TrainOptions *options, Crew *crew)
 
 		CopyFloats(side->factors, best->factors[which], side->n * stride);
 		CopyFloats(side->bias, best->bias[which], side->n);
-		if (options->spec.alpha0 > 0)
+		if (options->spec.unobserved_weight > 0)
 			crew_run(crew, CREW_GRAMIAN, which);
 	}
 }

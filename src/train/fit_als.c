@@ -43,8 +43,8 @@ Measure(const AlsSpec *spec, Crew *crew, double items_penalty, ModelIteration *i
 	iteration->error = users.weight > 0 ?
 		sqrt(users.weighted_squares / users.weight) : 0;
 	iteration->loss = users.weighted_squares + users.penalty + items_penalty;
-	if (spec->alpha0 > 0)
-		iteration->loss += spec->alpha0 *
+	if (spec->unobserved_weight > 0)
+		iteration->loss += spec->unobserved_weight *
 			als_allpairs(crew_gramian(crew, MF_USERS), crew_gramian(crew, MF_ITEMS),
 						 spec->factors);
 }
@@ -55,7 +55,7 @@ Prepare(const TrainOptions *options, const RatingSet *ratings, Crew *crew)
 	fit_first_vectors(options, ratings, MF_USERS, crew);
 	if (options->warm != NULL)
 		warm_side(options->warm, MF_USERS, &ratings->ids[MF_USERS], crew_side(crew, MF_USERS));
-	if (options->spec.alpha0 > 0)
+	if (options->spec.unobserved_weight > 0)
 		crew_run(crew, CREW_GRAMIAN, MF_USERS);
 }
 
@@ -84,7 +84,7 @@ static void
 Iterate(const TrainOptions *options, const RatingSet *ratings, Crew *crew,
 		ModelIteration *iteration)
 {
-	bool		gramians = options->spec.alpha0 > 0;
+	bool		gramians = options->spec.unobserved_weight > 0;
 	double		items_penalty;
 
 	progress_report("iteration %d of %d, items", iteration->iteration, options->iterations);

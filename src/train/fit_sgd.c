@@ -50,8 +50,8 @@ Iterate(const TrainOptions *options, const RatingSet *ratings, Crew *crew,
 	if (options->sgd.loss.kind == LOSS_SQUARED)
 		iteration->error = sqrt(iteration->error);
 	iteration->loss = sums.loss + crew_epoch_penalty(crew);
-	if (spec->alpha0 > 0)
-		iteration->loss += spec->alpha0 *
+	if (spec->unobserved_weight > 0)
+		iteration->loss += spec->unobserved_weight *
 			als_allpairs(crew_gramian(crew, MF_USERS), crew_gramian(crew, MF_ITEMS),
 						 spec->factors);
 }

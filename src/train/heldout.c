@@ -123,8 +123,8 @@ heldout_loss(const TrainOptions *options, const RatingSet *ratings, Crew *crew)
 	if (squared && !spec->implicit)
 		return sqrt(sum / weights);
 	sum /= weights;
-	if (spec->alpha0 > 0)
-		sum += spec->alpha0 / ratings->pairs *
+	if (spec->unobserved_weight > 0)
+		sum += spec->unobserved_weight / ratings->pairs *
 			als_allpairs(crew_gramian(crew, MF_USERS), crew_gramian(crew, MF_ITEMS),
 						 spec->factors);
 	return sum;

@@ -83,7 +83,7 @@ ReadAllPairs(FunctionCallInfo fcinfo, TrainOptions *options)
 				 errmsg("gravity and unobserved_weight exclude each other"),
 				 errdetail("Both weigh the squares of all pairs' products: "
 						   "unobserved_weight is gravity times ratings over (users times items).")));
-	spec->alpha0 = arg_real(fcinfo, ARG_UNOBSERVED_WEIGHT, 0, 0, MAX_WEIGHT);
+	spec->unobserved_weight = arg_real(fcinfo, ARG_UNOBSERVED_WEIGHT, 0, 0, MAX_WEIGHT);
 	options->scale_unobserved = arg_given(fcinfo, ARG_GRAVITY);
 	options->unobserved_share = arg_real(fcinfo, ARG_GRAVITY, 0, 0, MAX_WEIGHT);
 	options->unobserved_max = MAX_WEIGHT;
@@ -212,7 +212,7 @@ options_keep(FunctionCallInfo train, Model *model, TrainOptions *options)
 	}
 	if (!arg_given(train, ARG_UNOBSERVED_WEIGHT) && !arg_given(train, ARG_GRAVITY))
 	{
-		spec->alpha0 = record->unobserved_weight;
+		spec->unobserved_weight = record->unobserved_weight;
 		options->scale_unobserved = false;
 	}
 }
@@ -243,7 +243,7 @@ options_resolve(TrainOptions *options, const RatingSet *ratings)
 	{
 		double		all = (double) ratings->ids[MF_USERS].n * ratings->ids[MF_ITEMS].n;
 
-		spec->alpha0 = Min(options->unobserved_share * ratings->pairs / all,
+		spec->unobserved_weight = Min(options->unobserved_share * ratings->pairs / all,
 						   options->unobserved_max);
 	}
 }

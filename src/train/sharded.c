@@ -78,8 +78,8 @@ Measure(Sharded *sharded, ModelIteration *iteration)
 
 	iteration->error = weight > 0 ? sqrt(users->squares / weight) : 0;
 	iteration->loss = users->squares + users->penalty + items->penalty;
-	if (spec->alpha0 > 0)
-		iteration->loss += spec->alpha0 *
+	if (spec->unobserved_weight > 0)
+		iteration->loss += spec->unobserved_weight *
 			als_allpairs(users->gramian, items->gramian, spec->factors);
 }
 
@@ -201,7 +201,7 @@ Train(Sharded *sharded, ModelTarget *target, Fit *fit, ModelRecord *record)
 	Store(sharded, target);
 	training_fill_record(record, &sharded->side[MF_USERS].source, &sharded->options,
 						 ratings, fit);
-	if (spec->alpha0 > 0)
+	if (spec->unobserved_weight > 0)
 		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 			record->gramian[side] = training_gramian(sharded->side[side].gramian,
 													 spec->factors);

@@ -44,7 +44,7 @@ AppendOptions(StringInfo sql, const Sharded *sharded, const ShardedSide *other)
 	}
 	appendStringInfo(sql, "%s.mf_implicit('%.17g', '%.17g', '%.17g', '%.17g', %u, ",
 					 sharded->schema, spec->alpha, spec->regularization,
-					 spec->reg_exponent, spec->alpha0, other->n);
+					 spec->reg_exponent, spec->unobserved_weight, other->n);
 	if (other->gramian == NULL)
 		appendStringInfoString(sql, "NULL)");
 	else
@@ -137,7 +137,7 @@ AddRow(const Sharded *sharded, ShardedSide *side, uint32 others, const Datum *va
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("a vector of \"%s\" is not finite", get_rel_name(side->source.relid))));
 	side->penalty += spec->bias_regularization * bias * bias + squares *
-		spec->regularization * pow(n + spec->alpha0 * others, spec->reg_exponent);
+		spec->regularization * pow(n + spec->unobserved_weight * others, spec->reg_exponent);
 	side->squares += DatumGetFloat8(values[ROW_ERROR]);
 	if (gramian != NULL)
 		normal_add(gramian, x, 1.0, 0.0);
@@ -161,7 +161,7 @@ sharded_summarize(Sharded *sharded, ShardedSide *side, uint32 others)
 	NormalEquations *gramian = NULL;
 	uint64		ratings = 0;
 
-	if (spec->alpha0 > 0)
+	if (spec->unobserved_weight > 0)
 	{
 		gramian = palloc(normal_size(spec->factors, false));
 		normal_init(gramian, spec->factors, false);

@@ -267,7 +267,7 @@ training_fill_record(ModelRecord *record, const RatingSource *source,
 	record->reg_exponent = spec->reg_exponent;
 	record->bias_regularization = spec->bias_regularization;
 	record->alpha = spec->alpha;
-	record->unobserved_weight = spec->alpha0;
+	record->unobserved_weight = spec->unobserved_weight;
 	record->seed = options->seed;
 	record->loss = best->loss;
 	record->error = best->error;
@@ -423,7 +423,7 @@ Train(const RatingSource *source, TrainOptions *options, ModelTarget *target,
 
 	StoreModel(target, options, ratings, crew);
 	training_fill_record(record, source, options, ratings, fit);
-	if (options->spec.alpha0 > 0)
+	if (options->spec.unobserved_weight > 0)
 		for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
 			record->gramian[side] = training_gramian(crew_gramian(crew, side),
 													 options->spec.factors);

@@ -323,7 +323,7 @@ SolvePlain(const Problem *problem, int side, const double *gramian)
 			int			n = problem->offset[side][k + 1] - problem->offset[side][k];
 			float	   *x = self.factors + k * stride;
 			double		reg = spec->regularization *
-				pow(n + spec->alpha0 * other->n, spec->reg_exponent);
+				pow(n + spec->unobserved_weight * other->n, spec->reg_exponent);
 			int			info;
 
 			if (n == 0)
@@ -340,7 +340,7 @@ SolvePlain(const Problem *problem, int side, const double *gramian)
 			for (int i = 0; i < d; i++)
 			{
 				for (int j = 0; j < d; j++)
-					a[i * d + j] = gramian != NULL ? spec->alpha0 * gramian[i * d + j] : 0.0f;
+					a[i * d + j] = gramian != NULL ? spec->unobserved_weight * gramian[i * d + j] : 0.0f;
 				a[i * d + i] += reg;
 			}
 			ssyrk(101, 121, 112, d, n, 1.0f, panel, d, 1.0f, a, d);
@@ -380,7 +380,7 @@ RunHalf(const Problem *problem, int processes, Half half, int side)
 	size_t		d = problem->spec.factors;
 	bool		failed = false;
 
-	if (problem->spec.alpha0 > 0.0)
+	if (problem->spec.unobserved_weight > 0.0)
 	{
 		AlsWorkspace *ws = als_workspace_init(Aligned(als_workspace_size(&problem->spec)),
 											  &problem->spec);
@@ -536,7 +536,7 @@ main(int argc, char **argv)
 			case 'm':
 				problem.spec.biased = strcmp(optarg, "biased") == 0;
 				problem.spec.implicit = strcmp(optarg, "implicit") == 0;
-				problem.spec.alpha0 = problem.spec.implicit ? 0.1 : 0.0;
+				problem.spec.unobserved_weight = problem.spec.implicit ? 0.1 : 0.0;
 				break;
 			case 'k': kernel = optarg; break;
 			case 's': problem.sums = true; break;

@@ -90,7 +90,7 @@ problem_solve(Problem *p, AlsWorkspace *ws, int side, size_t block_rows,
 {
 	size_t		n = p->side[side].n;
 
-	if (p->spec.alpha0 > 0.0)
+	if (p->spec.unobserved_weight > 0.0)
 		problem_gramian(p, ws, 1 - side);
 	if (sums != NULL)
 		memset(sums, 0, sizeof(*sums));
@@ -106,7 +106,7 @@ problem_solve(Problem *p, AlsWorkspace *ws, int side, size_t block_rows,
 		};
 
 		status = als_solve_block(ws, &p->side[side], &p->side[1 - side],
-								 p->spec.alpha0 > 0.0 ? p->gramian[1 - side] : NULL,
+								 p->spec.unobserved_weight > 0.0 ? p->gramian[1 - side] : NULL,
 								 &block, sums != NULL ? &part : NULL, NULL, NULL);
 		if (status != NUMERICS_OK)
 			return status;
@@ -160,10 +160,10 @@ naive_objective(const Problem *p)
 	double		weight;
 	double		objective = naive_squares(p, &weight);
 
-	if (spec->alpha0 > 0.0)
+	if (spec->unobserved_weight > 0.0)
 		for (size_t u = 0; u < p->side[0].n; u++)
 			for (size_t i = 0; i < p->side[1].n; i++)
-				objective += spec->alpha0 * pow(NaiveDot(p, u, i), 2.0);
+				objective += spec->unobserved_weight * pow(NaiveDot(p, u, i), 2.0);
 	for (int side = 0; side < 2; side++)
 		for (size_t k = 0; k < p->side[side].n; k++)
 		{
@@ -173,7 +173,7 @@ naive_objective(const Problem *p)
 			for (int j = 0; j < spec->factors; j++)
 				norm += pow(p->side[side].factors[k * p->stride + j], 2.0);
 			objective += spec->regularization * norm *
-				pow(n + spec->alpha0 * p->side[1 - side].n, spec->reg_exponent);
+				pow(n + spec->unobserved_weight * p->side[1 - side].n, spec->reg_exponent);
 			objective += spec->bias_regularization * pow(p->side[side].bias[k], 2.0);
 		}
 	return objective;
@@ -181,7 +181,7 @@ naive_objective(const Problem *p)
 
 /*
  * Each equation is the objective's derivative along one unknown: with e the
- * residuals of the row, sum w e q = alpha0 sum_all (x.q) q + reg x.
+ * residuals of the row, sum w e q = unobserved_weight sum_all (x.q) q + reg x.
  */
 double
 naive_residual(const Problem *p, int side, size_t row)
@@ -192,7 +192,7 @@ naive_residual(const Problem *p, int side, size_t row)
 	uint64_t	from = p->offset[side][row];
 	uint64_t	to = p->offset[side][row + 1];
 	double		reg = spec->regularization *
-		pow((double) (to - from) + spec->alpha0 * other->n, spec->reg_exponent);
+		pow((double) (to - from) + spec->unobserved_weight * other->n, spec->reg_exponent);
 	int			unknowns = spec->factors + (spec->biased ? 1 : 0);
 	double		worst = 0.0;
 
@@ -222,7 +222,7 @@ naive_residual(const Problem *p, int side, size_t row)
 			sum += w * (fit - t) * qj;
 			magnitude += w * (fit_magnitude + fabs(t)) * fabs(qj);
 		}
-		if (spec->alpha0 > 0.0 && !is_bias)
+		if (spec->unobserved_weight > 0.0 && !is_bias)
 			for (size_t i = 0; i < other->n; i++)
 			{
 				const float *q = other->factors + i * p->stride;
@@ -230,8 +230,8 @@ naive_residual(const Problem *p, int side, size_t row)
 
 				for (int k = 0; k < spec->factors; k++)
 					fit += (double) x[k] * q[k];
-				sum += spec->alpha0 * fit * q[j];
-				magnitude += spec->alpha0 * fabs(fit * q[j]);
+				sum += spec->unobserved_weight * fit * q[j];
+				magnitude += spec->unobserved_weight * fabs(fit * q[j]);
 			}
 		if (magnitude > 0.0 && !(fabs(sum) / magnitude <= worst))
 			worst = fabs(sum) / magnitude;

@@ -17,9 +17,9 @@ static const struct
 {
 	{"explicit", {.mean = 2.75,.regularization = 0.1,.reg_exponent = 1.0}},
 	{"biased", {.biased = true,.mean = 2.75,.regularization = 0.3,.reg_exponent = 0.5,.bias_regularization = 2.0}},
-	{"implicit", {.implicit = true,.alpha = 3.0,.alpha0 = 0.2,.regularization = 0.05,.reg_exponent = 1.0}},
+	{"implicit", {.implicit = true,.alpha = 3.0,.unobserved_weight = 0.2,.regularization = 0.05,.reg_exponent = 1.0}},
 	{"implicit, no all-pairs term", {.implicit = true,.alpha = 1.0,.regularization = 0.1,.reg_exponent = 0.0}},
-	{"biased with an all-pairs term", {.biased = true,.mean = 2.75,.alpha0 = 0.01,.regularization = 0.1,.reg_exponent = 1.0,.bias_regularization = 1.0}},
+	{"biased with an all-pairs term", {.biased = true,.mean = 2.75,.unobserved_weight = 0.01,.regularization = 0.1,.reg_exponent = 1.0,.bias_regularization = 1.0}},
 };
 
 #define NMODELS ((int) (sizeof(models) / sizeof(models[0])))
@@ -107,11 +107,11 @@ TestObjective(int m)
 			falls = false;
 		naive = naive_objective(p);
 		objective = sums.weighted_squares + sums.penalty + penalty;
-		if (spec.alpha0 > 0.0)
+		if (spec.unobserved_weight > 0.0)
 		{
 			problem_gramian(p, ws, 0);
 			problem_gramian(p, ws, 1);
-			objective += spec.alpha0 *
+			objective += spec.unobserved_weight *
 				als_allpairs(p->gramian[0], p->gramian[1], spec.factors);
 		}
 		deviation = fmax(deviation, fabs(objective - naive) / naive);
@@ -132,7 +132,7 @@ TestObjective(int m)
 static void
 TestAllPairs(void)
 {
-	AlsSpec		spec = {.factors = 21,.implicit = true,.alpha = 1.0,.alpha0 = 1.0};
+	AlsSpec		spec = {.factors = 21,.implicit = true,.alpha = 1.0,.unobserved_weight = 1.0};
 	Problem    *p = problem_make(&spec, 5000, 60, 0.01);
 	AlsWorkspace *ws = Workspace(&spec, NULL);
 	double	   *parts = allocate(21 * 21 * sizeof(double));

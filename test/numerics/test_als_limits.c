@@ -60,7 +60,7 @@ TestEmptyRows(void)
 static void
 TestZeroWeights(void)
 {
-	AlsSpec		spec = {.factors = 4,.implicit = true,.alpha = 2.0,.alpha0 = 0.5,
+	AlsSpec		spec = {.factors = 4,.implicit = true,.alpha = 2.0,.unobserved_weight = 0.5,
 	.regularization = 0.3,.reg_exponent = 1.0};
 	Problem    *p = problem_make(&spec, 2, 6, 0.0);
 	AlsWorkspace *ws = Workspace(&spec);
@@ -126,7 +126,7 @@ TestHugeRow(size_t n, bool implicit)
 		ITEMS = 300, D = 32
 	};
 	AlsSpec		spec = {.factors = D,.implicit = implicit,.biased = !implicit,
-		.mean = 3.0,.alpha = 0.01,.alpha0 = implicit ? 0.1 : 0.0,
+		.mean = 3.0,.alpha = 0.01,.unobserved_weight = implicit ? 0.1 : 0.0,
 	.regularization = 0.001,.reg_exponent = 1.0,.bias_regularization = 1.0};
 	Problem    *p = problem_make(&spec, 1, ITEMS, 0.0);
 	AlsWorkspace *ws = Workspace(&spec);
@@ -139,7 +139,7 @@ TestHugeRow(size_t n, bool implicit)
 	AlsSums		sums;
 	PollLog		log = {0};
 	const float *x = p->side[0].factors;
-	double		reg = 0.001 * (n + spec.alpha0 * ITEMS);
+	double		reg = 0.001 * (n + spec.unobserved_weight * ITEMS);
 
 	for (size_t k = 0; k < n; k++)
 	{
@@ -167,8 +167,8 @@ TestHugeRow(size_t n, bool implicit)
 
 			for (int k = 0; k < D; k++)
 				fit += (double) x[k] * q[k];
-			sum += ((w + spec.alpha0) * fit - t) * qj;
-			magnitude += ((w + spec.alpha0) * fabs(fit) + fabs(t)) * fabs(qj);
+			sum += ((w + spec.unobserved_weight) * fit - t) * qj;
+			magnitude += ((w + spec.unobserved_weight) * fabs(fit) + fabs(t)) * fabs(qj);
 		}
 		worst = fmax(worst, fabs(sum) / magnitude);
 	}

@@ -17,9 +17,9 @@ static const struct
 {
 	{"explicit", {.mean = 2.75,.regularization = 0.1,.reg_exponent = 1.0}},
 	{"biased", {.biased = true,.mean = 2.75,.regularization = 0.3,.reg_exponent = 0.5,.bias_regularization = 2.0}},
-	{"implicit", {.implicit = true,.alpha = 3.0,.alpha0 = 0.2,.regularization = 0.05,.reg_exponent = 1.0}},
+	{"implicit", {.implicit = true,.alpha = 3.0,.unobserved_weight = 0.2,.regularization = 0.05,.reg_exponent = 1.0}},
 	{"implicit, no all-pairs term", {.implicit = true,.alpha = 1.0,.regularization = 0.1,.reg_exponent = 0.0}},
-	{"biased with an all-pairs term", {.biased = true,.mean = 2.75,.alpha0 = 0.01,.regularization = 0.1,.reg_exponent = 1.0,.bias_regularization = 1.0}},
+	{"biased with an all-pairs term", {.biased = true,.mean = 2.75,.unobserved_weight = 0.01,.regularization = 0.1,.reg_exponent = 1.0,.bias_regularization = 1.0}},
 };
 
 #define NMODELS ((int) (sizeof(models) / sizeof(models[0])))

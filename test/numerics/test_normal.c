@@ -59,13 +59,13 @@ CheckParts(bool biased)
 
 /* The gradient of the objective at the solution, and its squares, from the rows. */
 static void
-CheckSolution(bool biased, double alpha0)
+CheckSolution(bool biased, double unobserved_weight)
 {
 	NormalEquations *eq = Sums(biased, 0, ROWS);
 	double		gramian[D * (D + 1) / 2];
 	NormalPenalty penalty = {
 		.regularization = 0.7, .bias_regularization = 0.3,
-		.alpha0 = alpha0, .gramian = alpha0 > 0 ? gramian : NULL
+		.unobserved_weight = unobserved_weight, .gramian = unobserved_weight > 0 ? gramian : NULL
 	};
 	double		work[(D + 1) * (D + 1)];
 	double		x[D + 1] = {0};
@@ -95,17 +95,17 @@ CheckSolution(bool biased, double alpha0)
 	for (int i = 0; i < D; i++)
 	{
 		gradient[i] -= penalty.regularization * x[i];
-		for (int j = 0; j < D && alpha0 > 0; j++)
-			gradient[i] -= alpha0 * (i == j ? 3 : 0.25) * x[j];
+		for (int j = 0; j < D && unobserved_weight > 0; j++)
+			gradient[i] -= unobserved_weight * (i == j ? 3 : 0.25) * x[j];
 		worst = fmax(worst, fabs(gradient[i]));
 	}
 	if (biased)
 		worst = fmax(worst, fabs(gradient[D] - penalty.bias_regularization * x[D]));
-	check(worst < 1e-10, "normal: no gradient is left (biased %d, alpha0 %g: %g)",
-		  biased, alpha0, worst);
+	check(worst < 1e-10, "normal: no gradient is left (biased %d, unobserved_weight %g: %g)",
+		  biased, unobserved_weight, worst);
 	check(fabs(squares / direct - 1) < 1e-11,
-		  "normal: the squares left follow from the sums (biased %d, alpha0 %g: %g)",
-		  biased, alpha0, squares / direct - 1);
+		  "normal: the squares left follow from the sums (biased %d, unobserved_weight %g: %g)",
+		  biased, unobserved_weight, squares / direct - 1);
 	free(eq);
 }
 

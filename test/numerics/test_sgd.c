@@ -80,7 +80,7 @@ training_make(const AlsSpec *spec, const SgdSpec *sgd, const SgdKernel *kernel)
 		problem_gramian(p, als, which);
 	}
 	t->ws = sgd_workspace_init_with(keep(sgd_workspace_size(spec, sgd)), spec, sgd, kernel);
-	if (spec->alpha0 > 0)
+	if (spec->unobserved_weight > 0)
 		sgd_set_gramians(t->ws, p->gramian[0], p->gramian[1]);
 	t->members = keep(p->side[1].n * sizeof(uint32_t));
 	for (uint32_t k = 0; k < p->side[1].n; k++)
@@ -113,7 +113,7 @@ block_loss(Training *t)
 	if (t->scratch == NULL)
 		t->scratch = keep(sgd_workspace_size(&t->problem->spec, &still));
 	ws = sgd_workspace_init_with(t->scratch, &t->problem->spec, &still, &sgd_kernel_base);
-	if (t->problem->spec.alpha0 > 0)
+	if (t->problem->spec.unobserved_weight > 0)
 		sgd_set_gramians(ws, t->problem->gramian[0], t->problem->gramian[1]);
 	(void) sgd_run_block(ws, t->side, &t->block, &sums, NULL, NULL);
 	for (int which = 0; which < 2; which++)
@@ -145,7 +145,7 @@ objective(Training *t)
 			for (int k = 0; k < spec->factors; k++)
 				dot += (double) p->side[0].factors[u * p->stride + k] *
 					p->side[1].factors[i * p->stride + k];
-			sum += spec->alpha0 * dot * dot;
+			sum += spec->unobserved_weight * dot * dot;
 		}
 	return sum;
 }
@@ -380,7 +380,7 @@ test_solver(void)
 {
 	AlsSpec		ratings = {.factors = 5, .biased = true, .mean = 3, .regularization = 0.4,
 	.reg_exponent = 0.5, .bias_regularization = 0.6};
-	AlsSpec		gravity = ratings;
+	AlsSpec		unobserved = ratings;
 	AlsSpec		choices = {.factors = 5, .implicit = true, .biased = true, .alpha = 0.5,
 	.regularization = 0.02, .reg_exponent = 1, .bias_regularization = 0.1};
 	SgdSpec		squared = {.loss = {.kind = LOSS_SQUARED}, .learning_rate = 0.02, .batch_size = 1};
@@ -395,10 +395,10 @@ test_solver(void)
 	Training   *a;
 	Training   *b;
 
-	gravity.alpha0 = 0.05;
+	unobserved.unobserved_weight = 0.05;
 	check_gradient("squared", &ratings, squared);
-	check_gradient("squared with gravity", &gravity, squared);
-	check_gradient("squared in a range, with gravity", &gravity, linked);
+	check_gradient("squared with unobserved", &unobserved, squared);
+	check_gradient("squared in a range, with unobserved", &unobserved, linked);
 	check_gradient("logistic", &choices, logistic);
 	check_gradient("bpr", &choices, bpr);
 	batch.negative_kind = NEGATIVES_IN_BATCH;
@@ -430,7 +430,7 @@ test_solver(void)
 	for (const SgdKernel *const *kernel = sgd_kernel_list(); kernel[1] != NULL; kernel++)
 		for (int k = 0; k < 2; k++)
 		{
-			const AlsSpec *spec = k == 0 ? &gravity : &choices;
+			const AlsSpec *spec = k == 0 ? &unobserved : &choices;
 			const SgdSpec *sgd = k == 0 ? &squared : &single;
 
 			a = training_make(spec, sgd, kernel[0]);
@@ -441,14 +441,14 @@ test_solver(void)
 							 a->side[0].n * a->problem->stride * sizeof(float)) &&
 				  same_bytes(a->side[1].bias, b->side[1].bias, a->side[1].n * sizeof(float)),
 				  "stochastic: %s: kernels %s and %s agree to the bit",
-				  k == 0 ? "squared with gravity" : "bpr", kernel[0]->name, kernel[1]->name);
+				  k == 0 ? "squared with unobserved" : "bpr", kernel[0]->name, kernel[1]->name);
 		}
 
 	/* Rows of a pair alone in its batch move as those of a pair by itself. */
 	squared.batch_size = 1;
-	a = training_make(&gravity, &squared, sgd_kernel_choose());
+	a = training_make(&unobserved, &squared, sgd_kernel_choose());
 	squared.batch_size = 2;
-	b = training_make(&gravity, &squared, sgd_kernel_choose());
+	b = training_make(&unobserved, &squared, sgd_kernel_choose());
 	for (int k = 0; k < 2; k++)
 	{
 		Training   *t = k == 0 ? a : b;
