@@ -16,18 +16,20 @@ RANK = vector operators topk page damage directory cache writer build insert can
 	vacuum pack check
 MODEL = number idsql idtext idrelation keysize name held query filter tables owner record catalog guard write indexes manage parallel \
 	lookup cache recent tids rows gramian scan
+OPTIONS = option option_kinds option_doc
 TRAIN = bigarray columns source idsort idargument digest ids triples stream matrix build \
-	select values read arguments options options_sgd progress team crew epoch heldout \
+	select values read option_table options progress team crew epoch heldout \
 	fit_als fit_sgd warm fit train retrain sharded \
 	sharded_sources sharded_count sharded_half
 SERVE = ids call predict rank idlist basket seen diversify recommend topk \
-	explain foldin similar solve_state solve \
+	explain foldin similar solve_state solve_options solve \
 	pairfiles pairscan pairs everyone topk_all refresh refresh_sides refresh_solve map svg picture
 EVALUATE = holdout roster biases panel ranker judging evaluate \
-	trainwith grid trial trial_table tune
+	grid trial trial_table tune
 OBJS = $(NUMERICS:%=src/numerics/%.o) \
 	$(RANK:%=src/rank/%.o) \
 	$(MODEL:%=src/model/%.o) \
+	$(OPTIONS:%=src/options/%.o) \
 	$(TRAIN:%=src/train/%.o) \
 	$(SERVE:%=src/serve/%.o) \
 	$(EVALUATE:%=src/evaluate/%.o) \

@@ -97,12 +97,12 @@ CREATE TABLE mf_models (
 	seed bigint NOT NULL,
 	gramian_users real[],
 	gramian_items real[],
-	loss double precision NOT NULL CHECK (loss > '-Infinity' AND loss < 'Infinity'),
+	objective double precision NOT NULL CHECK (objective > '-Infinity' AND objective < 'Infinity'),
 	error double precision NOT NULL CHECK (error > '-Infinity' AND error < 'Infinity'),
 	seconds double precision NOT NULL CHECK (seconds >= 0 AND seconds < 'Infinity'),
 	trained_at timestamp with time zone NOT NULL,
 	trained_by name NOT NULL,
-	objective text NOT NULL DEFAULT 'squared' CHECK (objective IN ('squared', 'logistic', 'bpr')),
+	loss text NOT NULL DEFAULT 'squared' CHECK (loss IN ('squared', 'logistic', 'bpr')),
 	solver text NOT NULL DEFAULT 'als' CHECK (solver IN ('als', 'sgd')),
 	link_low double precision,
 	link_high double precision,
@@ -116,7 +116,7 @@ CREATE TABLE mf_models (
 	CONSTRAINT mf_models_link_check CHECK ((link_low IS NULL) = (link_high IS NULL)
 		AND link_low < link_high AND link_low > -8e307 AND link_high < 8e307),
 	CONSTRAINT mf_models_best_iteration_iterations_check CHECK (best_iteration <= iterations),
-	CONSTRAINT mf_models_solver_objective_check CHECK (solver = 'sgd' OR objective = 'squared'),
+	CONSTRAINT mf_models_solver_loss_check CHECK (solver = 'sgd' OR loss = 'squared'),
 	CONSTRAINT mf_models_gramian_users_check CHECK (gramian_users IS NULL OR (array_ndims(gramian_users) = 2
 		AND array_length(gramian_users, 1) = factors AND array_length(gramian_users, 2) = factors) IS TRUE),
 	CONSTRAINT mf_models_gramian_items_check CHECK (gramian_items IS NULL OR (array_ndims(gramian_items) = 2
@@ -181,8 +181,8 @@ COMMENT ON COLUMN mf_models.gramian_users IS
 	'sum of the outer products of the users'' vectors, factors by factors, row after row; NULL: none kept';
 COMMENT ON COLUMN mf_models.gramian_items IS
 	'sum of the outer products of the items'' vectors, factors by factors, row after row; NULL: none kept';
-COMMENT ON COLUMN mf_models.loss IS
-	'the objective at the end';
+COMMENT ON COLUMN mf_models.objective IS
+	'its value at the end: the loss of all pairs and the penalties';
 COMMENT ON COLUMN mf_models.error IS
 	'the training error at the end: the root of the weighted mean squared error, of explicit feedback in units of the ratings; of other losses their mean';
 COMMENT ON COLUMN mf_models.seconds IS
@@ -191,7 +191,7 @@ COMMENT ON COLUMN mf_models.trained_at IS
 	'when the last training stored the model';
 COMMENT ON COLUMN mf_models.trained_by IS
 	'who ran it';
-COMMENT ON COLUMN mf_models.objective IS
+COMMENT ON COLUMN mf_models.loss IS
 	'the loss that training minimised: squared, logistic or bpr';
 COMMENT ON COLUMN mf_models.solver IS
 	'how: als or sgd';
@@ -215,7 +215,7 @@ CREATE TABLE mf_history (
 	model name NOT NULL,
 	iteration integer NOT NULL CHECK (iteration BETWEEN 1 AND 100000),
 	error double precision NOT NULL CHECK (error > '-Infinity' AND error < 'Infinity'),
-	loss double precision NOT NULL CHECK (loss > '-Infinity' AND loss < 'Infinity'),
+	objective double precision NOT NULL CHECK (objective > '-Infinity' AND objective < 'Infinity'),
 	seconds double precision NOT NULL CHECK (seconds >= 0 AND seconds < 'Infinity'),
 	held_out_loss double precision CHECK (held_out_loss > '-Infinity' AND held_out_loss < 'Infinity'),
 	PRIMARY KEY (schema, model, iteration)
@@ -230,8 +230,8 @@ COMMENT ON COLUMN mf_history.iteration IS
 	'which iteration, from 1';
 COMMENT ON COLUMN mf_history.error IS
 	'training error after it, as in mf_models';
-COMMENT ON COLUMN mf_history.loss IS
-	'objective after it';
+COMMENT ON COLUMN mf_history.objective IS
+	'value of the objective after it';
 COMMENT ON COLUMN mf_history.seconds IS
 	'seconds since the training began';
 COMMENT ON COLUMN mf_history.held_out_loss IS
@@ -282,38 +282,16 @@ CREATE FUNCTION mf_train(
 	rating_col name DEFAULT 'rating',
 	model text DEFAULT NULL,
 	feedback text DEFAULT NULL,
+	loss text DEFAULT NULL,
 	factors integer DEFAULT NULL,
 	iterations integer DEFAULT NULL,
 	regularization double precision DEFAULT NULL,
-	reg_exponent double precision DEFAULT NULL,
-	bias_regularization double precision DEFAULT NULL,
 	alpha double precision DEFAULT NULL,
-	unobserved_weight double precision DEFAULT NULL,
-	seed bigint DEFAULT 0,
-	verbose boolean DEFAULT true,
-	index boolean DEFAULT NULL,
-	loss text DEFAULT NULL,
-	solver text DEFAULT NULL,
-	optimizer text DEFAULT NULL,
-	learning_rate double precision DEFAULT NULL,
-	batch_size integer DEFAULT NULL,
-	weight_decay double precision DEFAULT NULL,
-	schedule text DEFAULT NULL,
-	negatives integer DEFAULT NULL,
-	negative_sampling text DEFAULT NULL,
-	observed_negatives boolean DEFAULT NULL,
-	init_std double precision DEFAULT NULL,
-	rating_range numrange DEFAULT NULL,
-	bias boolean DEFAULT NULL,
-	center boolean DEFAULT NULL,
-	gravity double precision DEFAULT NULL,
 	holdout "any" DEFAULT NULL,
 	time_col name DEFAULT NULL,
-	patience integer DEFAULT NULL,
-	min_user_ratings integer DEFAULT NULL,
-	min_item_ratings integer DEFAULT NULL,
-	min_rating double precision DEFAULT NULL,
-	since "any" DEFAULT NULL,
+	seed bigint DEFAULT NULL,
+	verbose boolean DEFAULT NULL,
+	options jsonb DEFAULT NULL,
 	OUT model text,
 	OUT users bigint,
 	OUT items bigint,
@@ -322,11 +300,8 @@ CREATE FUNCTION mf_train(
 	OUT error double precision,
 	OUT seconds double precision)
 	AS 'MODULE_PATHNAME', 'mf_train' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, integer, integer,
-	double precision, double precision, double precision, double precision, double precision,
-	bigint, boolean, boolean, text, text, text, double precision, integer, double precision, text,
-	integer, text, boolean, double precision, numrange, boolean, boolean, double precision, "any",
-	name, integer, integer, integer, double precision, "any") IS
+COMMENT ON FUNCTION mf_train(regclass, name, name, name, text, text, text, integer, integer,
+	double precision, double precision, "any", name, bigint, boolean, jsonb) IS
 	'trains a model from a table of ratings, by alternating least squares (explicit feedback; implicit as Hu, Koren and Volinsky 2008) or stochastic gradient descent, and stores it; an error leaves the old model as it was';
 
 -- ---------------------------------------------------------------------------
@@ -345,7 +320,7 @@ CREATE TYPE mf_options AS (
 	gramian double precision[]
 );
 COMMENT ON TYPE mf_options IS
-	'what mf_solve() is to minimise; made by mf_explicit() and mf_implicit()';
+	'what mf_solve() is to minimise; made by mf_solve_options()';
 COMMENT ON COLUMN mf_options.implicit IS
 	'implicit feedback: the rating is a weight, the target 1';
 COMMENT ON COLUMN mf_options.mean IS
@@ -365,31 +340,11 @@ COMMENT ON COLUMN mf_options.others IS
 COMMENT ON COLUMN mf_options.gramian IS
 	'mf_gramian() of the other side''s vectors';
 
-CREATE FUNCTION mf_explicit(
-	mean double precision,
-	regularization double precision,
-	reg_exponent double precision DEFAULT 0.5,
-	bias_regularization double precision DEFAULT 4)
-	RETURNS mf_options LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN ROW(false, mean, regularization, reg_exponent, bias_regularization,
-		1::double precision, 0::double precision, NULL::bigint,
-		NULL::double precision[])::mf_options;
-COMMENT ON FUNCTION mf_explicit(double precision, double precision, double precision, double precision) IS
-	'options of mf_solve() for explicit feedback: ratings that people gave';
-
-CREATE FUNCTION mf_implicit(
-	alpha double precision DEFAULT 1,
-	regularization double precision DEFAULT 0.3,
-	reg_exponent double precision DEFAULT 0.5,
-	unobserved_weight double precision DEFAULT 0,
-	others bigint DEFAULT NULL,
-	gramian double precision[] DEFAULT NULL)
-	RETURNS mf_options LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	RETURN ROW(true, 0::double precision, regularization, reg_exponent, 0::double precision,
-		alpha, unobserved_weight, others, gramian)::mf_options;
-COMMENT ON FUNCTION mf_implicit(double precision, double precision, double precision,
-	double precision, bigint, double precision[]) IS
-	'options of mf_solve() for implicit feedback: what people did';
+CREATE FUNCTION mf_solve_options(options jsonb, gramian double precision[] DEFAULT NULL)
+	RETURNS mf_options
+	AS 'MODULE_PATHNAME', 'mf_solve_options' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mf_solve_options(jsonb, double precision[]) IS
+	'options of mf_solve() from those of mf_train by the same names; gramian is that of the other side''s vectors, where unobserved pairs count';
 
 CREATE FUNCTION mf_solve_accum(internal, real[], double precision, mf_options) RETURNS internal
 	AS 'MODULE_PATHNAME', 'mf_solve_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
@@ -400,11 +355,6 @@ CREATE FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_opti
 	AS 'MODULE_PATHNAME', 'mf_solve_biased_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION mf_solve_accum(internal, real[], real, double precision, mf_options) IS
 	'adds a row to the sums of mf_solve() with biases';
-
-CREATE FUNCTION mf_solve_accum(internal, real[], double precision) RETURNS internal
-	AS 'MODULE_PATHNAME', 'mf_solve_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION mf_solve_accum(internal, real[], double precision) IS
-	'adds a row to the sums of mf_solve() without options';
 
 CREATE FUNCTION mf_solve_combine(internal, internal) RETURNS internal
 	AS 'MODULE_PATHNAME', 'mf_solve_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
@@ -450,7 +400,7 @@ CREATE AGGREGATE mf_solve(factors real[], bias real, rating double precision, op
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_solve(factors real[], bias real, rating double precision, options mf_options) IS
-	'the bias and, after it, the vector that minimise sum (rating - prediction)^2 plus the penalties, given the other side''s biases and vectors; NULL without rows';
+	'the bias and, after it, the vector that minimise sum (rating - prediction)^2 plus the penalties, given the other side''s biases and vectors; NULL without rows; options NULL: the defaults';
 
 CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) (
 	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
@@ -458,15 +408,7 @@ CREATE AGGREGATE mf_solve(factors real[], rating double precision, options mf_op
 	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision, options mf_options) IS
-	'the vector that minimises the weighted squared error plus the penalty, given the other side''s vectors; NULL without rows';
-
-CREATE AGGREGATE mf_solve(factors real[], rating double precision) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_final,
-	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
-	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
-);
-COMMENT ON AGGREGATE mf_solve(factors real[], rating double precision) IS
-	'the vector that explains the ratings best, given the other side''s vectors: explicit feedback without mean and biases';
+	'the vector that minimises the weighted squared error plus the penalty, given the other side''s vectors; NULL without rows; options NULL: the defaults';
 
 CREATE FUNCTION mf_digest_add(state bigint, other "any", rating double precision) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'mf_digest_add' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -501,14 +443,6 @@ CREATE AGGREGATE mf_solve_error(factors real[], rating double precision, options
 COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision, options mf_options) IS
 	'the weighted squared error, without penalties, that the solution of mf_solve() leaves';
 
-CREATE AGGREGATE mf_solve_error(factors real[], rating double precision) (
-	SFUNC = mf_solve_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_solve_error_final,
-	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
-	DESERIALFUNC = mf_solve_deserialize, PARALLEL = SAFE
-);
-COMMENT ON AGGREGATE mf_solve_error(factors real[], rating double precision) IS
-	'the squared error that the solution of mf_solve() leaves';
-
 CREATE AGGREGATE mf_gramian(factors real[]) (
 	SFUNC = mf_gramian_accum, STYPE = internal, SSPACE = 20000, FINALFUNC = mf_gramian_final,
 	COMBINEFUNC = mf_solve_combine, SERIALFUNC = mf_solve_serialize,
@@ -526,17 +460,14 @@ CREATE FUNCTION mf_train_sharded(
 	item_col name DEFAULT 'item_id',
 	rating_col name DEFAULT 'rating',
 	model text DEFAULT NULL,
-	feedback text DEFAULT 'explicit',
+	feedback text DEFAULT NULL,
 	factors integer DEFAULT NULL,
 	iterations integer DEFAULT NULL,
 	regularization double precision DEFAULT NULL,
-	reg_exponent double precision DEFAULT NULL,
-	bias_regularization double precision DEFAULT NULL,
 	alpha double precision DEFAULT NULL,
-	unobserved_weight double precision DEFAULT NULL,
-	seed bigint DEFAULT 0,
-	verbose boolean DEFAULT true,
-	index boolean DEFAULT NULL,
+	seed bigint DEFAULT NULL,
+	verbose boolean DEFAULT NULL,
+	options jsonb DEFAULT NULL,
 	OUT model text,
 	OUT users bigint,
 	OUT items bigint,
@@ -547,8 +478,7 @@ CREATE FUNCTION mf_train_sharded(
 	AS 'MODULE_PATHNAME', 'mf_train_sharded' LANGUAGE C VOLATILE PARALLEL UNSAFE
 	SET enable_partitionwise_aggregate = on;
 COMMENT ON FUNCTION mf_train_sharded(regclass, regclass, regclass[], regclass[], name, name, name,
-	text, text, integer, integer, double precision, double precision, double precision,
-	double precision, double precision, bigint, boolean, boolean) IS
+	text, text, integer, integer, double precision, double precision, bigint, boolean, jsonb) IS
 	'trains a model as mf_train() does, each half iteration on the servers that hold the ratings';
 
 -- ---------------------------------------------------------------------------
@@ -600,46 +530,24 @@ COMMENT ON FUNCTION mf_evaluate(text, regclass, name, name, name, integer, doubl
 	regclass, boolean, boolean) IS
 	'judges a model by pairs that it was not trained on: errors of ratings, and metrics of everyone''s k best items';
 
-CREATE FUNCTION mf_train_with(
-	ratings regclass,
-	options jsonb,
-	user_col name DEFAULT 'user_id',
-	item_col name DEFAULT 'item_id',
-	rating_col name DEFAULT 'rating',
-	model text DEFAULT NULL,
-	OUT model text,
-	OUT users bigint,
-	OUT items bigint,
-	OUT ratings bigint,
-	OUT iterations integer,
-	OUT error double precision,
-	OUT seconds double precision)
-	AS 'MODULE_PATHNAME', 'mf_train_with' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION mf_train_with(regclass, jsonb, name, name, name, text) IS
-	'mf_train with its options as a JSON object, as mf_tune finds them';
-
 CREATE PROCEDURE mf_tune(
 	ratings regclass,
-	grid jsonb,
 	user_col name DEFAULT 'user_id',
 	item_col name DEFAULT 'item_id',
 	rating_col name DEFAULT 'rating',
-	results text DEFAULT NULL,
+	grid jsonb DEFAULT NULL,
 	metric text DEFAULT 'rmse',
 	trials integer DEFAULT NULL,
 	holdout double precision DEFAULT 0.1,
-	folds integer DEFAULT 1,
-	seed bigint DEFAULT 1,
-	test regclass DEFAULT NULL,
-	k integer DEFAULT 10,
-	relevant double precision DEFAULT NULL,
+	results text DEFAULT NULL,
+	seed bigint DEFAULT 0,
 	verbose boolean DEFAULT true,
+	options jsonb DEFAULT NULL,
 	INOUT best jsonb DEFAULT NULL,
 	INOUT score double precision DEFAULT NULL)
 	AS 'MODULE_PATHNAME', 'mf_tune' LANGUAGE C;
-COMMENT ON PROCEDURE mf_tune(regclass, jsonb, name, name, name, text, text, integer,
-	double precision, integer, bigint, regclass, integer, double precision, boolean,
-	jsonb, double precision) IS
+COMMENT ON PROCEDURE mf_tune(regclass, name, name, name, jsonb, text, integer,
+	double precision, text, bigint, boolean, jsonb, jsonb, double precision) IS
 	'searches for good options of mf_train by held-out pairs: one trial after the other, each a row of a table';
 
 -- ---------------------------------------------------------------------------

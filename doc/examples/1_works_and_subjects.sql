@@ -36,21 +36,19 @@ CREATE VIEW testing AS SELECT * FROM works_subjects WHERE mf_holdout(work, subje
 
 -- Choose the learning rate and the regularization by another tenth, which
 -- mf_tune takes out of the training part. A trial is a row of training_trials.
-CALL mf_tune('training', '{"loss": "logistic", "factors": 10, "negatives": 10, "optimizer": "adam", "batch_size": 256,
+CALL mf_tune('training', 'work', 'subject', NULL, grid => '{"loss": "logistic", "factors": 10, "negatives": 10, "optimizer": "adam", "batch_size": 256,
                            "iterations": 20, "learning_rate": [0.02, 0.04], "regularization": [0.03, 0.06],
-                           "reg_exponent": 0.5, "init_std": 0.02}',
-             'work', 'subject', NULL, metric => 'ndcg', verbose => false) \gset
+                           "reg_exponent": 0.5, "init_std": 0.02}', metric => 'ndcg', verbose => false) \gset
 SELECT :'best' AS best, round(:score, 4) AS "NDCG@10";
 
 -- Train with the best: embeddings of 10, each pair against 10 that are drawn from
 -- those not observed, logistic loss, Adam.
 SELECT model, users AS works, items AS subjects, ratings AS pairs, iterations
-FROM mf_train_with('training', :'best'::jsonb || '{"verbose": false}', 'work', 'subject', NULL, model => 'works');
+FROM mf_train('training', 'work', 'subject', NULL, model => 'works', options => :'best'::jsonb || '{"verbose": false}');
 
 -- The loss, on the pairs trained on and on a tenth of them that is held out here and
 -- was trained on above; as a table, and as a picture.
-SELECT model FROM mf_train_with('training', :'best'::jsonb || '{"holdout": 0.1, "verbose": false}',
-                                'work', 'subject', NULL, model => 'works_watched') \gset
+SELECT model FROM mf_train('training', 'work', 'subject', NULL, model => 'works_watched', options => :'best'::jsonb || '{"holdout": 0.1, "verbose": false}') \gset
 SELECT iteration, round(error::numeric, 4) AS loss, round(held_out_loss::numeric, 4) AS held_out
 FROM mf_history WHERE schema = 'works' AND model = 'works_watched' AND (iteration <= 3 OR iteration % 5 = 0) ORDER BY iteration;
 SELECT mf_history_svg('works_watched') \g (format=unaligned tuples_only=on) :pictures/works_loss.svg

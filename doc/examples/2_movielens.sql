@@ -42,30 +42,24 @@ CREATE VIEW testing AS SELECT * FROM ratings WHERE mf_holdout(user_id, movie_id,
 
 -- 1. The dot product alone: no biases, no mean. It has first to learn that ratings
 -- are about 3.5.
-SELECT mf_train_with('training', :'common'::jsonb - 'bias_regularization' || '{"bias": false, "center": false}',
-                     'user_id', 'movie_id', model => 'dot_product') IS NOT NULL AS trained \gset
+SELECT mf_train('training', 'user_id', 'movie_id', model => 'dot_product', options => :'common'::jsonb - 'bias_regularization' || '{"bias": false, "center": false}') IS NOT NULL AS trained \gset
 
 -- 2. The same through a sigmoid, scaled to a range a little beyond that of the
 -- ratings, since a sigmoid never reaches its ends.
-SELECT mf_train_with('training', :'common'::jsonb - 'bias_regularization' || '{"bias": false, "rating_range": "[0,5.5]"}',
-                     'user_id', 'movie_id', model => 'sigmoid') IS NOT NULL AS trained \gset
+SELECT mf_train('training', 'user_id', 'movie_id', model => 'sigmoid', options => :'common'::jsonb - 'bias_regularization' || '{"bias": false, "rating_range": "[0,5.5]"}') IS NOT NULL AS trained \gset
 
 -- 3. And with biases: some people are generous, and some films are good for
 -- everyone.
-SELECT mf_train_with('training', :'common'::jsonb || '{"rating_range": "[0,5.5]"}',
-                     'user_id', 'movie_id', model => 'biases') IS NOT NULL AS trained \gset
+SELECT mf_train('training', 'user_id', 'movie_id', model => 'biases', options => :'common'::jsonb || '{"rating_range": "[0,5.5]"}') IS NOT NULL AS trained \gset
 
 -- 4. And with weight decay, which draws every vector towards zero in each step, so
 -- that it learns less by heart. How strong is tried on the training part.
-CALL mf_tune('training', :'common'::jsonb - 'verbose' || '{"rating_range": "[0,5.5]", "weight_decay": [0.5, 1, 2]}',
-             'user_id', 'movie_id', results => 'decays', verbose => false) \gset
-SELECT mf_train_with('training', :'best'::jsonb || '{"verbose": false}',
-                     'user_id', 'movie_id', model => 'weight_decay') IS NOT NULL AS trained \gset
+CALL mf_tune('training', 'user_id', 'movie_id', grid => :'common'::jsonb - 'verbose' || '{"rating_range": "[0,5.5]", "weight_decay": [0.5, 1, 2]}', results => 'decays', verbose => false) \gset
+SELECT mf_train('training', 'user_id', 'movie_id', model => 'weight_decay', options => :'best'::jsonb || '{"verbose": false}') IS NOT NULL AS trained \gset
 
 -- 5. The defaults: alternating least squares, which needs neither a learning rate
 -- nor a schedule.
-SELECT mf_train_with('training', '{"factors": 50, "holdout": 0.2, "verbose": false}',
-                     'user_id', 'movie_id', model => 'least_squares') IS NOT NULL AS trained \gset
+SELECT mf_train('training', 'user_id', 'movie_id', model => 'least_squares', options => '{"factors": 50, "holdout": 0.2, "verbose": false}') IS NOT NULL AS trained \gset
 
 -- How they compare, in stars: the RMSE of the best epoch on the pairs trained on, on
 -- the validation part, the same for all, and on the tenth that has chosen nothing; and
@@ -107,7 +101,7 @@ SELECT mf_history_svg('least_squares') \g (format=unaligned tuples_only=on) :pic
 
 -- What has been judged best is trained once more, on all ratings, to be used; and the
 -- map of the films with the most ratings.
-SELECT mf_train_with('ratings', '{"factors": 50, "verbose": false}', 'user_id', 'movie_id', model => 'films') IS NOT NULL AS trained \gset
+SELECT mf_train('ratings', 'user_id', 'movie_id', model => 'films', options => '{"factors": 50, "verbose": false}') IS NOT NULL AS trained \gset
 SELECT mf_map_svg('films', labels => 'movies', n => 150) \g (format=unaligned tuples_only=on) :pictures/movielens_map.svg
 
 -- The best and the worst films by their bias: better or worse than the taste of

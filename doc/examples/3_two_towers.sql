@@ -51,29 +51,26 @@ ANALYZE;
 -- weight of a pair is alpha times "liked", so a film that was seen and not liked
 -- weighs nothing, yet stays in the catalogue and out of the user's list.
 \set towers '{"loss": "logistic", "factors": 16, "negatives": 10, "iterations": 30, "alpha": 1, "bias": true, "learning_rate": [0.1, 0.2], "regularization": [0.02, 0.03]}'
-CALL mf_tune('choosing', :'towers', 'user_id', 'movie_id', 'liked', metric => 'ndcg', test => 'validation', relevant => 1,
-             results => 'towers_trials', verbose => false) \gset towers_
+CALL mf_tune('choosing', 'user_id', 'movie_id', 'liked', grid => :'towers', metric => 'ndcg',
+             results => 'towers_trials', verbose => false, options => '{"test": "validation", "relevant": 1}') \gset towers_
 SELECT model, users, items, ratings, iterations
-FROM mf_train_with('training', :'towers_best'::jsonb || jsonb_build_object('seed', :seed, 'verbose', false),
-                   'user_id', 'movie_id', 'liked', model => 'two_towers') \gset
+FROM mf_train('training', 'user_id', 'movie_id', 'liked', model => 'two_towers', options => :'towers_best'::jsonb || jsonb_build_object('seed', :seed, 'verbose', false)) \gset
 
 -- The same vectors by the pairwise loss (BPR): a liked film is to be before a drawn
 -- one, whatever their scores are.
-\set pairwise '{"loss": "bpr", "factors": 32, "negatives": 1, "regularization": 0.02, "iterations": 40, "alpha": 1, "learning_rate": 0.2, "gravity": [0, 1, 3]}'
-CALL mf_tune('choosing', :'pairwise', 'user_id', 'movie_id', 'liked', metric => 'ndcg', test => 'validation', relevant => 1,
-             results => 'pairwise_trials', verbose => false) \gset pairwise_
+\set pairwise '{"loss": "bpr", "factors": 32, "negatives": 1, "regularization": 0.02, "iterations": 40, "alpha": 1, "learning_rate": 0.2, "unobserved_weight": [0, 0.02, 0.05]}'
+CALL mf_tune('choosing', 'user_id', 'movie_id', 'liked', grid => :'pairwise', metric => 'ndcg',
+             results => 'pairwise_trials', verbose => false, options => '{"test": "validation", "relevant": 1}') \gset pairwise_
 SELECT model, users, items, ratings, iterations
-FROM mf_train_with('training', :'pairwise_best'::jsonb || jsonb_build_object('seed', :seed, 'verbose', false),
-                   'user_id', 'movie_id', 'liked', model => 'pairwise') \gset
+FROM mf_train('training', 'user_id', 'movie_id', 'liked', model => 'pairwise', options => :'pairwise_best'::jsonb || jsonb_build_object('seed', :seed, 'verbose', false)) \gset
 
 -- Least squares over all pairs, liked or not: every pair is a negative, none is
 -- drawn. Twenty option sets at random.
 \set squares '{"feedback": "implicit", "factors": [16, 32, 64], "regularization": {"min": 0.05, "max": 2, "log": true}, "unobserved_weight": {"min": 0.05, "max": 1, "log": true}}'
-CALL mf_tune('choosing', :'squares', 'user_id', 'movie_id', 'liked', metric => 'ndcg', test => 'validation', relevant => 1,
-             trials => 20, results => 'squares_trials', verbose => false) \gset squares_
+CALL mf_tune('choosing', 'user_id', 'movie_id', 'liked', grid => :'squares', metric => 'ndcg',
+             trials => 20, results => 'squares_trials', verbose => false, options => '{"test": "validation", "relevant": 1}') \gset squares_
 SELECT model, users, items, ratings, iterations
-FROM mf_train_with('training', :'squares_best'::jsonb || jsonb_build_object('seed', :seed, 'verbose', false),
-                   'user_id', 'movie_id', 'liked', model => 'least_squares') \gset
+FROM mf_train('training', 'user_id', 'movie_id', 'liked', model => 'least_squares', options => :'squares_best'::jsonb || jsonb_build_object('seed', :seed, 'verbose', false)) \gset
 
 \echo 'Chosen by the validation part'
 SELECT * FROM (VALUES ('two towers', :'towers_best', round(:towers_score, 4)), ('pairwise', :'pairwise_best', round(:pairwise_score, 4)),
@@ -81,8 +78,7 @@ SELECT * FROM (VALUES ('two towers', :'towers_best', round(:towers_score, 4)), (
 
 -- The loss curve of the two towers: on the pairs as they were drawn, and on a tenth
 -- of them that is held out here and was trained on above.
-SELECT model FROM mf_train_with('training', :'towers_best'::jsonb || jsonb_build_object('seed', :seed, 'holdout', 0.1, 'verbose', false),
-                                'user_id', 'movie_id', 'liked', model => 'two_towers_watched') \gset
+SELECT model FROM mf_train('training', 'user_id', 'movie_id', 'liked', model => 'two_towers_watched', options => :'towers_best'::jsonb || jsonb_build_object('seed', :seed, 'holdout', 0.1, 'verbose', false)) \gset
 SELECT mf_history_svg('two_towers_watched') \g (format=unaligned tuples_only=on) :pictures/two_towers_loss.svg
 
 -- Everything in one table: the ten best of the films that the user has not rated,

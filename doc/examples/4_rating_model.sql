@@ -41,22 +41,22 @@ ANALYZE;
 -- Biases alone, to have something to be better than: no taste, only how good a film
 -- and how generous a user is. So regularized, vectors are zero.
 \set alone '{"factors": 1, "regularization": 1e9, "iterations": 50, "bias_regularization": [2, 2.5, 3, 4]}'
-CALL mf_tune('training', :'alone', 'user_id', 'movie_id', results => 'alone_trials', verbose => false) \gset alone_
-SELECT model FROM mf_train_with('training', :'alone_best'::jsonb || '{"verbose": false}', 'user_id', 'movie_id',
-                                model => 'biases_alone') \gset
+CALL mf_tune('training', 'user_id', 'movie_id', grid => :'alone', results => 'alone_trials', verbose => false) \gset alone_
+SELECT model FROM mf_train('training', 'user_id', 'movie_id',
+                                model => 'biases_alone', options => :'alone_best'::jsonb || '{"verbose": false}') \gset
 
 -- The network: at most 10 epochs, stopped after 2 without a better loss on a
 -- twentieth that is held out, and the best epoch kept.
 \set network '{"factors": 16, "optimizer": "adam", "batch_size": 64, "iterations": 10, "holdout": 0.05, "patience": 2, "learning_rate": [0.005, 0.01], "rating_range": ["[0,1]", "[-0.1,1.1]"]}'
-CALL mf_tune('training', :'network', 'user_id', 'movie_id', results => 'network_trials', verbose => false) \gset network_
-SELECT model FROM mf_train_with('training', :'network_best'::jsonb || '{"verbose": false}', 'user_id', 'movie_id',
-                                model => 'network') \gset
+CALL mf_tune('training', 'user_id', 'movie_id', grid => :'network', results => 'network_trials', verbose => false) \gset network_
+SELECT model FROM mf_train('training', 'user_id', 'movie_id',
+                                model => 'network', options => :'network_best'::jsonb || '{"verbose": false}') \gset
 
 -- Alternating least squares, tuned the same way.
 \set squares '{"factors": 64, "regularization": [0.25, 0.3, 0.35], "bias_regularization": [2, 3]}'
-CALL mf_tune('training', :'squares', 'user_id', 'movie_id', results => 'squares_trials', verbose => false) \gset squares_
-SELECT model FROM mf_train_with('training', :'squares_best'::jsonb || '{"verbose": false}', 'user_id', 'movie_id',
-                                model => 'films') \gset
+CALL mf_tune('training', 'user_id', 'movie_id', grid => :'squares', results => 'squares_trials', verbose => false) \gset squares_
+SELECT model FROM mf_train('training', 'user_id', 'movie_id',
+                                model => 'films', options => :'squares_best'::jsonb || '{"verbose": false}') \gset
 
 \echo 'Chosen within the training part'
 SELECT * FROM (VALUES ('biases alone', :'alone_best', round(:alone_score, 4)), ('network', :'network_best', round(:network_score, 4)),

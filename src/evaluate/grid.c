@@ -15,26 +15,24 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/numeric.h"
 
 #include "compat.h"
 #include "evaluate/grid.h"
-#include "evaluate/trainwith.h"
-#include "model/query.h"
 #include "model/number.h"
+#include "train/options.h"
 
 #define MAX_SETS 10000
 #define DRAWS_PER_TRIAL 100		/* before a grid is taken for used up */
 
 typedef struct GridOption
 {
-	char	   *name;
-	Oid			type;
+	const Option *option;
 	int			n;				/* values; 0: a range */
 	char	  **value;			/* JSON texts */
 	double		min;
@@ -44,7 +42,6 @@ typedef struct GridOption
 
 typedef struct Grid
 {
-	Oid			extension_schema;
 	int			n;
 	GridOption *options;
 } Grid;
@@ -52,115 +49,159 @@ typedef struct Grid
 /* ---- Reading ---- */
 
 static void
-RefuseRange(const char *name, const char *why)
+RefuseRange(const Option *option, const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid range of option \"%s\" in grid", name),
+			 errmsg("invalid range of option \"%s\" in grid", option->name),
 			 errdetail("%s", why),
 			 errhint("A range is an object such as {\"min\": 0.1, \"max\": 10, \"log\": true}.")));
 }
 
-static bool
-IsWhole(Oid type)
+static double
+ReadEnd(const Option *option, const JsonbValue *value)
 {
-	return type == INT2OID || type == INT4OID || type == INT8OID;
+	if (value->type != jbvNumeric)
+		RefuseRange(option, "It needs the numbers \"min\" and \"max\".");
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+											  NumericGetDatum(value->val.numeric)));
 }
 
-/* The first row of a query on the option's value, as texts. */
+/* An end must be a value of the option, but for whole numbers between two others. */
 static void
-ReadRange(GridOption *option, Datum value)
+CheckEnd(const Option *option, double end)
 {
-	const Oid	type = JSONBOID;
-	char	  **texts;
-	int			n;
+	JsonbValue	value = {
+		.type = jbvNumeric,
+		.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(end)))
+	};
 
-	texts = query_texts("SELECT CASE WHEN pg_catalog.jsonb_typeof($1 OPERATOR(pg_catalog.->) 'min') OPERATOR(pg_catalog.=) 'number' THEN $1 OPERATOR(pg_catalog.->>) 'min' END, "
-						"CASE WHEN pg_catalog.jsonb_typeof($1 OPERATOR(pg_catalog.->) 'max') OPERATOR(pg_catalog.=) 'number' THEN $1 OPERATOR(pg_catalog.->>) 'max' END, "
-						"$1 OPERATOR(pg_catalog.->>) 'log', "
-						"(SELECT pg_catalog.min(key) FROM pg_catalog.jsonb_object_keys($1) key "
-						"WHERE NOT key OPERATOR(pg_catalog.=) ANY ('{min,max,log}'))",
-						1, &type, &value, NULL, 4, &n);
-	if (texts[3] != NULL)
-		RefuseRange(option->name, psprintf("It has a key \"%s\".", texts[3]));
-	if (texts[0] == NULL || texts[1] == NULL)
-		RefuseRange(option->name, "It needs the numbers \"min\" and \"max\".");
-	if (texts[2] != NULL && strcmp(texts[2], "true") != 0 && strcmp(texts[2], "false") != 0)
-		RefuseRange(option->name, "Its \"log\" must be true or false.");
-	if (!IsWhole(option->type) && option->type != FLOAT8OID && option->type != FLOAT4OID)
-		RefuseRange(option->name, "The option is not a number: list its values.");
-	option->min = strtod(texts[0], NULL);
-	option->max = strtod(texts[1], NULL);
-	option->log = texts[2] != NULL && strcmp(texts[2], "true") == 0;
-	if (!(option->min <= option->max) || isinf(option->min) || isinf(option->max))
-		RefuseRange(option->name, "Its \"min\" must not be above its \"max\".");
-	if (IsWhole(option->type) && ceil(option->min) > floor(option->max))
-		RefuseRange(option->name, "There is no whole number between its \"min\" and \"max\".");
-	if (option->log && option->min <= 0)
-		RefuseRange(option->name, "On a logarithmic scale \"min\" must be above 0.");
+	(void) option_check(option, &value);
 }
 
 static void
-ReadValues(GridOption *option, Datum value, bool many, MemoryContext context)
+ReadRange(GridOption *range, JsonbContainer *json)
 {
-	const Oid	type = JSONBOID;
-	char	  **texts;
-	const char *sql = many ?
-		"SELECT v::pg_catalog.text, v OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof(v) FROM pg_catalog.jsonb_array_elements($1) v" :
-		"SELECT $1::pg_catalog.text, $1 OPERATOR(pg_catalog.#>>) '{}', pg_catalog.jsonb_typeof($1)";
+	const Option *option = range->option;
+	JsonbIterator *it = JsonbIteratorInit(json);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *key = NULL;
 
-	texts = query_texts(sql, 1, &type, &value, NULL, 3, &option->n);
-	if (option->n == 0)
+	range->min = range->max = NAN;
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = pnstrdup(value.val.string.val, value.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		if (strcmp(key, "min") == 0)
+			range->min = ReadEnd(option, &value);
+		else if (strcmp(key, "max") == 0)
+			range->max = ReadEnd(option, &value);
+		else if (strcmp(key, "log") != 0)
+			RefuseRange(option, psprintf("It has a key \"%s\".", key));
+		else if (value.type == jbvBool)
+			range->log = value.val.boolean;
+		else if (value.type != jbvNull)
+			RefuseRange(option, "Its \"log\" must be true or false.");
+	}
+	if (isnan(range->min) || isnan(range->max))
+		RefuseRange(option, "It needs the numbers \"min\" and \"max\".");
+	if (!option_is_number(option))
+		RefuseRange(option, "The option is not a number: list its values.");
+	if (!(range->min <= range->max) || isinf(range->min) || isinf(range->max))
+		RefuseRange(option, "Its \"min\" must not be above its \"max\".");
+	if (option_is_whole(option) && ceil(range->min) > floor(range->max))
+		RefuseRange(option, "There is no whole number between its \"min\" and \"max\".");
+	if (range->log && range->min <= 0)
+		RefuseRange(option, "On a logarithmic scale \"min\" must be above 0.");
+	CheckEnd(option, option_is_whole(option) ? ceil(range->min) : range->min);
+	CheckEnd(option, option_is_whole(option) ? floor(range->max) : range->max);
+}
+
+/* One value, as the text of JSON. */
+static char *
+ReadGridValue(const Option *option, JsonbValue *value)
+{
+	const char *text = option_check(option, value);
+	Jsonb	   *json;
+
+	/* A set is known by its text: 16.0 is the same as 16. */
+	if (text != NULL && option_is_whole(option))
+		return pstrdup(text);
+	json = JsonbValueToJsonb(value);
+	return JsonbToCString(NULL, &json->root, VARSIZE(json));
+}
+
+static void
+ReadValues(GridOption *values, JsonbContainer *json)
+{
+	JsonbIterator *it = JsonbIteratorInit(json);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			size = JsonContainerSize(json);
+
+	if (size == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"%s\" in grid has no values", option->name)));
-	option->value = MemoryContextAlloc(context, option->n * sizeof(char *));
-	for (int k = 0; k < option->n; k++)
+				 errmsg("option \"%s\" in grid has no values", values->option->name)));
+	values->value = palloc(mul_size(size, sizeof(char *)));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		if (token == WJB_ELEM)
+			values->value[values->n++] = ReadGridValue(values->option, &value);
+}
+
+static void
+ReadOption(GridOption *option, JsonbValue *value)
+{
+	if (value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data))
+		ReadRange(option, value->val.binary.data);
+	else if (value->type == jbvBinary)
+		ReadValues(option, value->val.binary.data);
+	else
 	{
-		const char *json = texts[3 * k];
-		const char *text = texts[3 * k + 1];
-		const char *kind = texts[3 * k + 2];
-
-		if (strcmp(kind, "object") == 0 || strcmp(kind, "array") == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("a value of option \"%s\" in grid is an %s", option->name, kind)));
-		if (text != NULL)
-			text = train_option_text(option->name, option->type, text, "grid");
-
-		/* A set is known by its text: 16.0 is the same as 16. */
-		option->value[k] = MemoryContextStrdup(context,
-											   text != NULL && strcmp(kind, "number") == 0 ? text : json);
+		option->value = palloc(sizeof(char *));
+		option->value[option->n++] = ReadGridValue(option->option, value);
 	}
 }
 
-static void
-ReadGrid(Grid *grid, Jsonb *json, MemoryContext context)
+/* What a trial may set: not what the search says of each. */
+static const Option *
+FindOption(const char *name)
 {
-	const Oid	type = JSONBOID;
-	Datum		value = JsonbPGetDatum(json);
-	char	  **texts;
+	const Option *option = option_find(&train_options, name);
+
+	if (option == NULL)
+		option_unknown(&train_options, name, "grid");
+	if ((option->flags & OPTION_OF_CALL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s does not apply to the trials of a search", name)));
+	return option;
+}
+
+static void
+ReadGrid(Grid *grid, Jsonb *json)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
 
 	if (!JB_ROOT_IS_OBJECT(json))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("grid must be a JSON object"),
 				 errhint("Its keys are options of mf_train: {\"factors\": [16, 32], \"regularization\": [0.5, 1, 2]}.")));
-	texts = query_texts("SELECT key, value::pg_catalog.text, pg_catalog.jsonb_typeof(value) "
-						"FROM pg_catalog.jsonb_each($1)", 1, &type, &value, NULL, 3, &grid->n);
-	grid->options = MemoryContextAllocZero(context, Max(grid->n, 1) * sizeof(GridOption));
-	for (int k = 0; k < grid->n; k++)
+	grid->options = palloc0(mul_size(Max(JB_ROOT_COUNT(json), 1), sizeof(GridOption)));
+	it = JsonbIteratorInit(&json->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
-		GridOption *option = &grid->options[k];
-		const char *kind = texts[3 * k + 2];
-
-		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(texts[3 * k + 1]));
-		option->name = MemoryContextStrdup(context, texts[3 * k]);
-		option->type = train_option_type(grid->extension_schema, option->name, true, "grid");
-		if (strcmp(kind, "object") == 0)
-			ReadRange(option, value);
-		else
-			ReadValues(option, value, strcmp(kind, "array") == 0, context);
+		if (token == WJB_KEY)
+			grid->options[grid->n].option = FindOption(pnstrdup(value.val.string.val,
+																value.val.string.len));
+		else if (token == WJB_VALUE)
+			ReadOption(&grid->options[grid->n++], &value);
 	}
 }
 
@@ -170,7 +211,7 @@ static void
 AppendOption(StringInfo set, const GridOption *option, const char *value)
 {
 	appendStringInfoString(set, set->len > 1 ? ", " : "");
-	escape_json(set, option->name);
+	escape_json(set, option->option->name);
 	appendStringInfo(set, ": %s", value);
 }
 
@@ -228,7 +269,7 @@ DrawFromRange(const GridOption *option, double draw)
 	double		value;
 	char	   *text;
 
-	if (IsWhole(option->type))
+	if (option_is_whole(option->option))
 	{
 		/* Every whole number from min to max has its part of the scale. */
 		double		low = ceil(option->min);
@@ -259,7 +300,7 @@ RandomSet(const Grid *grid, int64 seed, int number)
 	for (int k = 0; k < grid->n; k++)
 	{
 		const GridOption *option = &grid->options[k];
-		double		draw = Draw(seed, number, option->name);
+		double		draw = Draw(seed, number, option->option->name);
 
 		AppendOption(&set, option, option->n > 0 ?
 					 option->value[Min((int) (draw * option->n), option->n - 1)] :
@@ -289,14 +330,13 @@ DrawSets(const Grid *grid, int trials, int64 seed, char **sets)
 }
 
 char **
-grid_sets(Oid extension_schema, Jsonb *json, int trials, int64 seed, MemoryContext context, int *n)
+grid_sets(Jsonb *json, int trials, int64 seed, int *n)
 {
-	Grid		grid = {.extension_schema = extension_schema};
-	MemoryContext old;
+	Grid		grid = {0};
 	char	  **sets;
 	int			all;
 
-	ReadGrid(&grid, json, context);
+	ReadGrid(&grid, json);
 	all = CountSets(&grid);
 	if (trials == 0 && all < 0)
 		ereport(ERROR,
@@ -309,7 +349,6 @@ grid_sets(Oid extension_schema, Jsonb *json, int trials, int64 seed, MemoryConte
 				 errmsg("grid has more than %d combinations", MAX_SETS),
 				 errhint("Draw some of them at random: trials => 20.")));
 
-	old = MemoryContextSwitchTo(context);
 	if (trials > 0 && (all < 0 || trials < all))
 	{
 		sets = palloc(trials * sizeof(char *));
@@ -321,6 +360,5 @@ grid_sets(Oid extension_schema, Jsonb *json, int trials, int64 seed, MemoryConte
 		for (*n = 0; *n < all; (*n)++)
 			sets[*n] = Combination(&grid, *n);
 	}
-	MemoryContextSwitchTo(old);
 	return sets;
 }

@@ -52,7 +52,7 @@ tune_metric_list(bool quoted)
 
 /* The column that a set names as time_col, as one more of a part's; else nothing. */
 static const char *
-TimeColumn(const TrainCall *call, Jsonb *options)
+TimeColumn(const Search *search, Jsonb *options)
 {
 	JsonbValue *value = getKeyJsonValueFromContainer(&options->root, "time_col", 8, NULL);
 	char	   *name;
@@ -60,8 +60,8 @@ TimeColumn(const TrainCall *call, Jsonb *options)
 	if (value == NULL || value->type != jbvString)
 		return "";
 	name = pnstrdup(value->val.string.val, value->val.string.len);
-	if (strcmp(name, call->user_col) == 0 || strcmp(name, call->item_col) == 0 ||
-		(call->rating_col != NULL && strcmp(name, call->rating_col) == 0))
+	if (strcmp(name, search->user_col) == 0 || strcmp(name, search->item_col) == 0 ||
+		(search->rating_col != NULL && strcmp(name, search->rating_col) == 0))
 		return "";
 	return psprintf(", %s", quote_identifier(name));
 }
@@ -72,9 +72,9 @@ trial_part(const Search *search, int fold, int part)
 {
 	return psprintf("%s %s.mf_holdout(%s, %s, '%.17g'::pg_catalog.float8, " INT64_FORMAT ")",
 					part == 0 ? "NOT" : "", search->extension,
-					quote_identifier(search->call.user_col),
-					quote_identifier(search->call.item_col), search->holdout,
-					search->seed + fold);
+					quote_identifier(search->user_col),
+					quote_identifier(search->item_col), search->holdout,
+					(int64) ((uint64) search->seed + fold + 1));
 }
 
 /* The parts of a fold, as views; or the tables, where the test was given. */
@@ -82,10 +82,9 @@ static void
 MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
 {
 	static const char *const names[] = {"mf_tune_training", "mf_tune_testing"};
-	const TrainCall *call = &search->call;
-	const char *time = TimeColumn(call, options);
+	const char *time = TimeColumn(search, options);
 
-	*train = call->ratings;
+	*train = search->ratings;
 	*test = search->test;
 	if (OidIsValid(search->test))
 		return;
@@ -94,9 +93,9 @@ MakeParts(const Search *search, int fold, Jsonb *options, Oid *train, Oid *test)
 		/* The name is looked up at once; no other code runs before that. */
 		held_check(&search->pairs.held);
 		query_utility(psprintf("CREATE OR REPLACE TEMPORARY VIEW %s AS SELECT %s, %s%s%s%s FROM %s WHERE %s",
-							   names[part], quote_identifier(call->user_col),
-							   quote_identifier(call->item_col), call->rating_col ? ", " : "",
-							   call->rating_col ? quote_identifier(call->rating_col) : "", time,
+							   names[part], quote_identifier(search->user_col),
+							   quote_identifier(search->item_col), search->rating_col ? ", " : "",
+							   search->rating_col ? quote_identifier(search->rating_col) : "", time,
 							   search->pairs.held.sql, trial_part(search, fold, part)));
 		*(part == 0 ? train : test) =
 			RangeVarGetRelid(makeRangeVar("pg_temp", pstrdup(names[part]), -1), NoLock, false);
@@ -124,8 +123,8 @@ Judge(const Search *search, const char *model, Oid test, Trial *trial)
 	query.sql = psprintf("SELECT %s, users, pairs FROM %s.mf_evaluate(model => %s, test => %u::pg_catalog.regclass, "
 						 "user_col => %s, item_col => %s, k => %d, relevant => %s)",
 						 tune_metric_list(true), search->extension, model, test,
-						 quote_literal_cstr(search->call.user_col),
-						 quote_literal_cstr(search->call.item_col), search->k, search->relevant);
+						 quote_literal_cstr(search->user_col),
+						 quote_literal_cstr(search->item_col), search->k, search->relevant);
 	(void) query_row(&query, values, nulls);
 	for (int m = 0; m < TUNE_METRICS; m++)
 	{
@@ -139,22 +138,42 @@ Judge(const Search *search, const char *model, Oid test, Trial *trial)
 }
 
 static void
+TrainOnPart(const Search *search, Oid train, const char *set)
+{
+	static const Oid columns[] = {
+		TEXTOID, INT8OID, INT8OID, INT8OID, INT4OID, FLOAT8OID, FLOAT8OID
+	};
+	Datum		values[lengthof(columns)];
+	bool		nulls[lengthof(columns)];
+	SqlQuery	query = {.ncolumns = lengthof(columns), .columns = columns};
+
+	query.sql = psprintf("SELECT * FROM %s.mf_train(ratings => %u::pg_catalog.regclass, user_col => %s, item_col => %s, "
+						 "rating_col => %s, model => %s, verbose => false, "
+						 "options => %s::pg_catalog.jsonb OPERATOR(pg_catalog.||) '{\"index\": false}'::pg_catalog.jsonb)",
+						 search->extension, train, quote_literal_cstr(search->user_col),
+						 quote_literal_cstr(search->item_col),
+						 search->rating_col ? quote_literal_cstr(search->rating_col) : "NULL",
+						 quote_literal_cstr(search->model), quote_literal_cstr(set));
+	(void) query_row(&query, values, nulls);
+}
+
+static void
 RunFold(const Search *search, int fold, const char *set, Trial *trial)
 {
 	const Oid	nothing = VOIDOID;
-	TrainCall	call = search->call;
 	Jsonb	   *options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(set)));
-	const char *model = quote_literal_cstr(call.model);
+	const char *model = quote_literal_cstr(search->model);
 	SqlQuery	drop = {.ncolumns = 1, .columns = &nothing};
-	Datum		values[TRAIN_RESULT];
-	bool		nulls[TRAIN_RESULT];
+	Datum		value;
+	bool		isnull;
+	Oid			train;
 	Oid			test;
 
-	MakeParts(search, fold, options, &call.ratings, &test);
-	train_run(train_statement(&call, options, "grid"), values, nulls);
+	MakeParts(search, fold, options, &train, &test);
+	TrainOnPart(search, train, set);
 	Judge(search, model, test, trial);
 	drop.sql = psprintf("SELECT %s.mf_drop(%s)", search->extension, model);
-	(void) query_row(&drop, values, nulls);
+	(void) query_row(&drop, &value, &isnull);
 	DropParts(search);
 }
 

@@ -68,15 +68,14 @@ NoRow(TupleTableSlot *slot, void *arg)
 static void
 RequireAllRatings(const Search *search, const Held *ratings)
 {
-	const TrainCall *call = &search->call;
 	SqlQuery	query = {.from = ratings, .ncolumns = QUERY_ANY};
 
 	(void) set_config_option("row_security", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 	query.sql = psprintf("SELECT %s, %s%s%s FROM %s LIMIT 0",
-						 quote_identifier(call->user_col), quote_identifier(call->item_col),
-						 call->rating_col ? ", " : "",
-						 call->rating_col ? quote_identifier(call->rating_col) : "", ratings->sql);
+						 quote_identifier(search->user_col), quote_identifier(search->item_col),
+						 search->rating_col ? ", " : "",
+						 search->rating_col ? quote_identifier(search->rating_col) : "", ratings->sql);
 	query_receive(&query, NoRow, NULL);
 }
 

@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "access/htup_details.h"
@@ -48,13 +49,42 @@ PG_FUNCTION_INFO_V1(mf_tune);
 /* The places of mf_tune's arguments. */
 enum
 {
-	ARG_RATINGS, ARG_GRID, ARG_USER_COL, ARG_ITEM_COL, ARG_RATING_COL,
-	ARG_RESULTS, ARG_METRIC, ARG_TRIALS, ARG_HOLDOUT, ARG_FOLDS, ARG_SEED,
-	ARG_TEST, ARG_K, ARG_RELEVANT, ARG_VERBOSE
+	ARG_RATINGS, ARG_USER_COL, ARG_ITEM_COL, ARG_RATING_COL, ARG_GRID,
+	ARG_METRIC, ARG_TRIALS, ARG_HOLDOUT, ARG_RESULTS, ARG_SEED, ARG_VERBOSE,
+	ARG_OPTIONS
 };
 
 #define MAX_TRIALS 10000
 #define MAX_FOLDS 100
+#define MAX_K 100000
+
+/* What a search is asked beside its arguments. */
+typedef struct TuneCall
+{
+	IntOption	folds;
+	TableOption test;
+	IntOption	k;
+	RealOption	relevant;
+} TuneCall;
+
+#define FIELD(name) offsetof(TuneCall, name)
+
+static const Option options[] = {
+	{"folds", OPTION_INT, "1",
+		{1, MAX_FOLDS}, FOR_ALL, 0, FIELD(folds),
+	"so many splits, whose means are kept"},
+	{"test", OPTION_TABLE, NULL,
+		{0}, FOR_ALL, 0, FIELD(test),
+	"a table: judge by its pairs; nothing is held out"},
+	{"k", OPTION_INT, "10",
+		{1, MAX_K}, FOR_ALL, 0, FIELD(k),
+	"length of the lists, as in `mf_evaluate`"},
+	{"relevant", OPTION_REAL, NULL,
+		{-DBL_MAX, DBL_MAX}, FOR_ALL, 0, FIELD(relevant),
+	"a pair with this rating or a larger one is relevant, as in `mf_evaluate`"},
+};
+
+const OptionTable tune_options = {options, lengthof(options)};
 
 /* ---- Arguments ---- */
 
@@ -67,9 +97,9 @@ RefuseNulls(FunctionCallInfo fcinfo)
 		const char *name;
 	}			needed[] =
 	{
-		{ARG_RATINGS, "ratings"}, {ARG_GRID, "grid"}, {ARG_USER_COL, "user_col"},
-		{ARG_ITEM_COL, "item_col"}, {ARG_HOLDOUT, "holdout"}, {ARG_FOLDS, "folds"},
-		{ARG_SEED, "seed"}, {ARG_K, "k"}, {ARG_VERBOSE, "verbose"}
+		{ARG_RATINGS, "ratings"}, {ARG_USER_COL, "user_col"}, {ARG_ITEM_COL, "item_col"},
+		{ARG_GRID, "grid"}, {ARG_HOLDOUT, "holdout"}, {ARG_SEED, "seed"},
+		{ARG_VERBOSE, "verbose"}
 	};
 
 	for (int a = 0; a < lengthof(needed); a++)
@@ -77,16 +107,6 @@ RefuseNulls(FunctionCallInfo fcinfo)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("%s must not be null", needed[a].name)));
-}
-
-static int
-Range(int value, const char *option, int max)
-{
-	if (value < 1 || value > max)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is %d, outside its range of 1 to %d", option, value, max)));
-	return value;
 }
 
 static int
@@ -122,7 +142,7 @@ NameResults(Search *search, FunctionCallInfo fcinfo)
 	char	   *table;
 
 	if (PG_ARGISNULL(ARG_RESULTS))
-		names = list_make1(makeString(makeObjectName(get_rel_name(search->call.ratings), NULL,
+		names = list_make1(makeString(makeObjectName(get_rel_name(search->ratings), NULL,
 													 "trials")));
 	else
 		names = textToQualifiedNameList(PG_GETARG_TEXT_PP(ARG_RESULTS));
@@ -136,28 +156,27 @@ NameResults(Search *search, FunctionCallInfo fcinfo)
 									RangeVarGetCreationNamespace(rv));
 	}
 	search->results = quote_qualified_identifier(schema, table);
-	search->call.model = quote_qualified_identifier(schema, psprintf("mf_tune_%d", MyProcPid));
+	search->model = quote_qualified_identifier(schema, psprintf("mf_tune_%d", MyProcPid));
 }
 
 static void
 MakeProtocol(Search *search)
 {
 	const Oid	types[] = {TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, INT4OID, INT8OID, TEXTOID, INT4OID};
-	const TrainCall *call = &search->call;
 	bool		given = OidIsValid(search->test);
 	Datum		values[8];
 	bool		nulls[8] = {false};
 	int			n;
 
-	values[0] = CStringGetTextDatum(call->user_col);
-	values[1] = CStringGetTextDatum(call->item_col);
-	values[2] = call->rating_col ? CStringGetTextDatum(call->rating_col) : (Datum) 0;
+	values[0] = CStringGetTextDatum(search->user_col);
+	values[1] = CStringGetTextDatum(search->item_col);
+	values[2] = search->rating_col ? CStringGetTextDatum(search->rating_col) : (Datum) 0;
 	values[3] = Float8GetDatum(search->holdout);
 	values[4] = Int32GetDatum(search->folds);
 	values[5] = Int64GetDatum(search->seed);
 	values[6] = given ? CStringGetTextDatum(tune_relation_name(search->test)) : (Datum) 0;
 	values[7] = Int32GetDatum(search->k);
-	nulls[2] = call->rating_col == NULL;
+	nulls[2] = search->rating_col == NULL;
 	nulls[3] = nulls[4] = nulls[5] = given;
 	nulls[6] = !given;
 	search->protocol = *query_texts(psprintf("SELECT pg_catalog.jsonb_build_object("
@@ -170,16 +189,17 @@ MakeProtocol(Search *search)
 static void
 ReadArguments(FunctionCallInfo fcinfo, Search *search)
 {
-	TrainCall  *call = &search->call;
+	TuneCall	call = {0};
 
 	RefuseNulls(fcinfo);
-	call->ratings = PG_GETARG_OID(ARG_RATINGS);
-	call->user_col = pstrdup(NameStr(*PG_GETARG_NAME(ARG_USER_COL)));
-	call->item_col = pstrdup(NameStr(*PG_GETARG_NAME(ARG_ITEM_COL)));
-	call->rating_col = PG_ARGISNULL(ARG_RATING_COL) ? NULL :
+	if (!PG_ARGISNULL(ARG_OPTIONS))
+		options_read(&tune_options, &call, PG_GETARG_JSONB_P(ARG_OPTIONS), "options");
+	search->ratings = PG_GETARG_OID(ARG_RATINGS);
+	search->user_col = pstrdup(NameStr(*PG_GETARG_NAME(ARG_USER_COL)));
+	search->item_col = pstrdup(NameStr(*PG_GETARG_NAME(ARG_ITEM_COL)));
+	search->rating_col = PG_ARGISNULL(ARG_RATING_COL) ? NULL :
 		pstrdup(NameStr(*PG_GETARG_NAME(ARG_RATING_COL)));
-	call->quiet = true;
-	search->source = tune_relation_name(call->ratings);
+	search->source = tune_relation_name(search->ratings);
 	search->metric = FindMetric(PG_ARGISNULL(ARG_METRIC) ? "rmse" :
 								text_to_cstring(PG_GETARG_TEXT_PP(ARG_METRIC)));
 	search->holdout = PG_GETARG_FLOAT8(ARG_HOLDOUT);
@@ -187,16 +207,25 @@ ReadArguments(FunctionCallInfo fcinfo, Search *search)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("holdout is %s, but must be above 0 and below 1", number_text(search->holdout))));
-	search->folds = Range(PG_GETARG_INT32(ARG_FOLDS), "folds", MAX_FOLDS);
+	search->folds = option_or(call.folds, 1);
 	search->seed = PG_GETARG_INT64(ARG_SEED);
-	search->test = PG_ARGISNULL(ARG_TEST) ? InvalidOid : PG_GETARG_OID(ARG_TEST);
+	search->test = option_or(call.test, InvalidOid);
 	if (OidIsValid(search->test) && search->folds > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("folds cannot be more than 1 where test is given")));
-	search->k = PG_GETARG_INT32(ARG_K);
-	search->relevant = PG_ARGISNULL(ARG_RELEVANT) ? pstrdup("NULL::pg_catalog.float8") :
-		psprintf("'%.17g'::pg_catalog.float8", PG_GETARG_FLOAT8(ARG_RELEVANT));
+	search->k = option_or(call.k, 10);
+	search->relevant = !option_given(call.relevant) ? pstrdup("NULL::pg_catalog.float8") :
+		psprintf("'%.17g'::pg_catalog.float8", call.relevant.value);
+	if (!PG_ARGISNULL(ARG_TRIALS))
+	{
+		search->trials = PG_GETARG_INT32(ARG_TRIALS);
+		if (search->trials < 1 || search->trials > MAX_TRIALS)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("trials is %d, outside its range of 1 to %d", search->trials,
+							MAX_TRIALS)));
+	}
 	search->verbose = PG_GETARG_BOOL(ARG_VERBOSE);
 	NameResults(search, fcinfo);
 }
@@ -210,10 +239,10 @@ OpenTables(Search *search)
 {
 	MemoryContext old = MemoryContextSwitchTo(search->context);
 	RatingSource source = {
-		.relid = search->call.ratings,
-		.user_col = search->call.user_col,
-		.item_col = search->call.item_col,
-		.rating_col = search->call.rating_col,
+		.relid = search->ratings,
+		.user_col = search->user_col,
+		.item_col = search->item_col,
+		.rating_col = search->rating_col,
 	};
 	ModelKey	key[2];
 
@@ -339,7 +368,7 @@ RunSearch(Search *search, char **sets, int n, char **failure)
 }
 
 /*
- * CALL mf_tune(ratings, grid, ..., INOUT best, INOUT score): see the SQL script.
+ * CALL mf_tune(ratings, ..., grid, ..., INOUT best, INOUT score): see the SQL script.
  */
 Datum
 mf_tune(PG_FUNCTION_ARGS)
@@ -351,7 +380,6 @@ mf_tune(PG_FUNCTION_ARGS)
 	bool		nulls[2];
 	char	  **sets;
 	char	   *failure = NULL;
-	int			trials = 0;
 	int			n;
 
 	PreventCommandDuringRecovery("mf_tune()");
@@ -359,7 +387,6 @@ mf_tune(PG_FUNCTION_ARGS)
 	search.context = AllocSetContextCreate(outer, "mf_tune", ALLOCSET_DEFAULT_SIZES);
 	search.commits = fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
 		!castNode(CallContext, fcinfo->context)->atomic;
-	search.call.extension_schema = get_func_namespace(fcinfo->flinfo->fn_oid);
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");	/* as it is declared */
 	desc = BlessTupleDesc(desc);
@@ -368,15 +395,13 @@ mf_tune(PG_FUNCTION_ARGS)
 	if (SPI_connect_ext(search.commits ? SPI_OPT_NONATOMIC : 0) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");	/* it never does */
 	MemoryContextSwitchTo(search.context);
-	search.extension = quote_identifier(get_namespace_name(search.call.extension_schema));
+	search.extension = quote_identifier(get_namespace_name(get_func_namespace(fcinfo->flinfo->fn_oid)));
 	ReadArguments(fcinfo, &search);
-	if (!PG_ARGISNULL(ARG_TRIALS))
-		trials = Range(PG_GETARG_INT32(ARG_TRIALS), "trials", MAX_TRIALS);
 	OpenTables(&search);
 	CheckParts(&search);
 	MakeProtocol(&search);
-	sets = grid_sets(search.call.extension_schema, PG_GETARG_JSONB_P(ARG_GRID), trials,
-					 search.seed, search.context, &n);
+	MemoryContextSwitchTo(search.context);
+	sets = grid_sets(PG_GETARG_JSONB_P(ARG_GRID), search.trials, search.seed, &n);
 	if (RunSearch(&search, sets, n, &failure) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

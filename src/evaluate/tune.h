@@ -5,8 +5,10 @@
 #ifndef FACTOR_TUNE_H
 #define FACTOR_TUNE_H
 
-#include "evaluate/trainwith.h"
+#include "postgres.h"
+
 #include "model/query.h"
+#include "options/option.h"
 #include "train/ratings.h"
 
 /* What a trial's row keeps of mf_evaluate's, and which way is better. */
@@ -20,9 +22,16 @@ typedef struct TuneMetric
 
 extern const TuneMetric tune_metrics[TUNE_METRICS];
 
+/* The options of mf_tune itself (tune.c). */
+extern const OptionTable tune_options;
+
 typedef struct Search
 {
-	TrainCall	call;
+	Oid			ratings;
+	const char *user_col;
+	const char *item_col;
+	const char *rating_col;		/* NULL: every row counts 1 */
+	const char *model;			/* trained and dropped, trial by trial */
 	MemoryContext context;		/* lives as long as the call */
 	bool		commits;
 	bool		verbose;
@@ -35,7 +44,8 @@ typedef struct Search
 	int			metric;
 	double		holdout;
 	int			folds;
-	int64		seed;
+	int			trials;			/* drawn at random; 0: all combinations */
+	int64		seed;			/* fold n, from 1, is split by seed + n */
 	Oid			test;			/* InvalidOid: held out */
 	int			k;
 	char	   *relevant;		/* SQL */

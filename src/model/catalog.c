@@ -293,12 +293,12 @@ WriteModelsRow(const ModelTarget *target, const ModelRecord *record)
 								   &isnull[Anum_models_gramian_users - 1]));
 	SET(gramian_items, MatrixDatum(record->gramian[MF_ITEMS], record->factors,
 								   &isnull[Anum_models_gramian_items - 1]));
-	SET(loss, Float8GetDatum(record->loss));
+	SET(objective, Float8GetDatum(record->objective));
 	SET(error, Float8GetDatum(record->error));
 	SET(seconds, Float8GetDatum(record->seconds));
 	SET(trained_at, now);
 	SET(trained_by, NameDatum(GetUserNameFromId(target->caller, false)));
-	SET(objective, CStringGetTextDatum(record->objective));
+	SET(loss, CStringGetTextDatum(record->loss));
 	SET(solver, CStringGetTextDatum(record->solver));
 	isnull[Anum_models_link_low - 1] = isnull[Anum_models_link_high - 1] = !record->linked;
 	SET(link_low, Float8GetDatum(record->link_low));
@@ -353,7 +353,7 @@ WriteHistory(const ModelTarget *target, int niterations, const ModelIteration *i
 
 	held_take(&held, table_open(catalog_relid(target->extension_schema, "mf_history"),
 								RowExclusiveLock));
-	query.sql = psprintf("INSERT INTO %s (schema, model, iteration, error, loss, seconds, held_out_loss) "
+	query.sql = psprintf("INSERT INTO %s (schema, model, iteration, error, objective, seconds, held_out_loss) "
 						 "VALUES ($1, $2, $3, $4, $5, $6, $7)", held.sql);
 	query_prepare(&query);
 	values[0] = NameDatum(target->schema_name);
@@ -362,7 +362,7 @@ WriteHistory(const ModelTarget *target, int niterations, const ModelIteration *i
 	{
 		values[2] = Int32GetDatum(iterations[i].iteration);
 		values[3] = Float8GetDatum(iterations[i].error);
-		values[4] = Float8GetDatum(iterations[i].loss);
+		values[4] = Float8GetDatum(iterations[i].objective);
 		values[5] = Float8GetDatum(iterations[i].seconds);
 		values[6] = Float8GetDatum(iterations[i].held_out_loss);
 		nulls[6] = isnan(iterations[i].held_out_loss);

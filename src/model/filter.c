@@ -63,7 +63,10 @@ filter_read(Datum options, RatingFilter *filter)
 	if (!JB_ROOT_IS_OBJECT(object))
 		return;
 	text = OptionText(object, "min_rating");
-	if (text != NULL)
+	/* All digits of a numeric column's bound count. */
+	if (text != NULL && text[strspn(text, "-.0123456789")] == '\0')
+		filter->min_rating = text;
+	else if (text != NULL)
 		filter->min_rating = number_text(DatumGetFloat8(DirectFunctionCall1(float8in,
 																			CStringGetDatum(text))));
 	filter->time_col = OptionText(object, "time_col");

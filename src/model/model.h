@@ -58,10 +58,10 @@ typedef struct ModelRecord
 	double		unobserved_weight;
 	int64		seed;
 	const float *gramian[2];	/* factors x factors each; NULL: none kept */
-	double		loss;			/* the objective at the end */
+	double		objective;		/* at the end */
 	double		error;			/* the training error at the end */
 	double		seconds;
-	const char *objective;		/* squared, logistic or bpr */
+	const char *loss;			/* squared, logistic or bpr */
 	const char *solver;			/* als or sgd */
 	bool		linked;			/* predictions are link_low + (link_high -
 								 * link_low) * sigmoid(score), not the score */
@@ -82,7 +82,7 @@ typedef struct ModelIteration
 {
 	int			iteration;		/* from 1 */
 	double		error;
-	double		loss;
+	double		objective;
 	double		held_out_loss;	/* NaN: no pairs held out */
 	double		seconds;		/* since the training began */
 } ModelIteration;

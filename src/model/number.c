@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
 #include <math.h>
 
 #include "catalog/pg_type.h"
@@ -47,23 +46,4 @@ number_shown(double rating, Oid column_type)
 		return rating;
 	float_to_shortest_decimal_buf((float) rating, text);
 	return strtod(text, NULL);
-}
-
-char *
-number_whole_text(const char *text)
-{
-	double		number;
-	char	   *end;
-
-	if (!isdigit((unsigned char) text[*text == '-' || *text == '+']) ||
-		text[strspn(text, "0123456789+-.eE")] != '\0')
-		return NULL;
-
-	/* Not by way of a double, which may lose digits of a long one. */
-	if (strpbrk(text, ".eE") == NULL)
-		return pstrdup(text);
-	number = strtod(text, &end);
-	if (*end != '\0' || number != rint(number) || fabs(number) >= 1e15)
-		return NULL;
-	return psprintf("%.0f", number);
 }

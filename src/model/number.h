@@ -18,10 +18,4 @@ extern float number_as_real(double bound);
  */
 extern double number_shown(double rating, Oid column_type);
 
-/*
- * The text of a whole number that came as 2.0, 2e1 or the like, in the way in
- * which integers are written; NULL if it is none.
- */
-extern char *number_whole_text(const char *text);
-
 #endif							/* FACTOR_NUMBER_H */

@@ -46,7 +46,7 @@
 #define WEIGHT 0, DBL_MAX
 
 static const char *const feedbacks[] = {"explicit", "implicit", NULL};
-static const char *const objectives[] = {"squared", "logistic", "bpr", NULL};
+static const char *const losses[] = {"squared", "logistic", "bpr", NULL};
 static const char *const solvers[] = {"als", "sgd", NULL};
 
 /* A column, and what its values have to be: numbers of a range, or one of some texts. */
@@ -91,12 +91,12 @@ static const Column models_columns[Natts_models] = {
 	{"seed", INT8OID, false, ANY},
 	{"gramian_users", FLOAT4ARRAYOID, true},
 	{"gramian_items", FLOAT4ARRAYOID, true},
-	{"loss", FLOAT8OID, false, ANY},
+	{"objective", FLOAT8OID, false, ANY},
 	{"error", FLOAT8OID, false, ANY},
 	{"seconds", FLOAT8OID, false, WEIGHT},
 	{"trained_at", TIMESTAMPTZOID},
 	{"trained_by", NAMEOID},
-	{"objective", TEXTOID, .choices = objectives},
+	{"loss", TEXTOID, .choices = losses},
 	{"solver", TEXTOID, .choices = solvers},
 	{"link_low", FLOAT8OID, true, ANY},
 	{"link_high", FLOAT8OID, true, ANY},
@@ -112,7 +112,7 @@ static const Column history_columns[] = {
 	{"model", NAMEOID},
 	{"iteration", INT4OID},
 	{"error", FLOAT8OID},
-	{"loss", FLOAT8OID},
+	{"objective", FLOAT8OID},
 	{"seconds", FLOAT8OID},
 	{"held_out_loss", FLOAT8OID},
 };
@@ -334,8 +334,8 @@ CheckTogether(const CatalogRow *row, const ModelRecord *record)
 		Unusable(row, "Its column \"link_low\" is not less than \"link_high\", or too far from it.");
 	if (record->best_iteration > record->iterations)
 		Unusable(row, "Its column \"best_iteration\" is greater than \"iterations\".");
-	if (strcmp(record->solver, "als") == 0 && strcmp(record->objective, "squared") != 0)
-		Unusable(row, "Its column \"solver\" does not go with \"objective\".");
+	if (strcmp(record->solver, "als") == 0 && strcmp(record->loss, "squared") != 0)
+		Unusable(row, "Its column \"solver\" does not go with \"loss\".");
 }
 
 static void
@@ -397,10 +397,10 @@ catalog_row_record(const CatalogRow *row, ModelRecord *record)
 	record->alpha = DatumGetFloat8(GET(alpha));
 	record->unobserved_weight = DatumGetFloat8(GET(unobserved_weight));
 	record->seed = DatumGetInt64(GET(seed));
-	record->loss = DatumGetFloat8(GET(loss));
+	record->objective = DatumGetFloat8(GET(objective));
 	record->error = DatumGetFloat8(GET(error));
 	record->seconds = DatumGetFloat8(GET(seconds));
-	record->objective = TextDatumGetCString(GET(objective));
+	record->loss = TextDatumGetCString(GET(loss));
 	record->solver = TextDatumGetCString(GET(solver));
 	record->link_low = GET_REAL(link_low);
 	record->link_high = GET_REAL(link_high);

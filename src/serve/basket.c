@@ -38,7 +38,7 @@
 static bool
 IsSquared(const ModelRecord *record)
 {
-	return strcmp(record->objective, "squared") == 0 && !record->linked;
+	return strcmp(record->loss, "squared") == 0 && !record->linked;
 }
 
 bool
@@ -60,11 +60,11 @@ CheckModel(const Model *model)
 					quote_qualified_identifier(model->schema_name, model->name)),
 			 IsSquared(record) ?
 			 errdetail("It was trained with negatives or weight decay, which are in no normal equations.") :
-			 record->linked && strcmp(record->objective, "squared") == 0 ?
+			 record->linked && strcmp(record->loss, "squared") == 0 ?
 			 errdetail("It was trained with rating_range, for which no normal equations give a vector.") :
 			 errdetail("It was trained with loss \"%s\", for which no normal equations give a vector.",
-					   record->objective),
-			 errhint("mf_retrain() takes in new users and what has changed; folding in needs a model of solver => 'als'.")));
+					   record->loss),
+			 errhint("mf_retrain() takes in new users and what has changed; folding in needs a model of solver \"als\".")));
 }
 
 void

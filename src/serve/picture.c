@@ -440,7 +440,7 @@ ReadHistory(const Model *model, History *history)
 	held_take(&table, table_open(catalog_relid(model->extension_schema, "mf_history"),
 								 AccessShareLock));
 	query.sql = psprintf("SELECT iteration::pg_catalog.float8, error::pg_catalog.float8, "
-						 "loss::pg_catalog.float8, held_out_loss::pg_catalog.float8 FROM %s "
+						 "objective::pg_catalog.float8, held_out_loss::pg_catalog.float8 FROM %s "
 						 "WHERE schema OPERATOR(pg_catalog.=) $1 AND model OPERATOR(pg_catalog.=) $2 "
 						 "ORDER BY iteration", table.sql);
 	query_receive(&query, TakeIteration, history);

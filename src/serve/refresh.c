@@ -181,7 +181,7 @@ CheckModel(const Model *model)
 				 errmsg("mf_refresh() does not apply to model \"%s\"",
 						quote_qualified_identifier(model->schema_name, model->name)),
 				 errdetail("It was trained with solver \"%s\" and loss \"%s\", whose vectors no equations give.",
-						   model->record.solver, model->record.objective),
+						   model->record.solver, model->record.loss),
 				 errhint("mf_retrain(%s) trains it again from the vectors there are, and adds what is new.",
 						 quote_literal_cstr(quote_qualified_identifier(model->schema_name,
 																	   model->name)))));

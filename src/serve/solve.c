@@ -2,7 +2,7 @@
  * solve.c: the aggregates mf_solve, mf_solve_error and mf_gramian: alternating
  * least squares in plain SQL.
  *
- *	 SELECT user_id, mf_solve(i.factors, r.rating)
+ *	 SELECT user_id, mf_solve(i.factors, r.rating, NULL)
  *	 FROM ratings r JOIN items i USING (item_id) GROUP BY user_id
  *
  * is half an iteration: each group is one row's least-squares problem, its
@@ -59,6 +59,7 @@ typedef struct OptionsCache
 {
 	HeapTupleHeader row;		/* as they came; NULL in a combine function */
 	const SolveOptions *options;
+	const SolveOptions *defaults;	/* those of a NULL */
 } OptionsCache;
 
 static MemoryContext
@@ -90,15 +91,15 @@ Cache(FunctionCallInfo fcinfo)
 	return fcinfo->flinfo->fn_extra;
 }
 
-/* Those of the form without the argument, made once. */
+/* Those of a NULL, made once. */
 static const SolveOptions *
 DefaultOptions(FunctionCallInfo fcinfo)
 {
 	OptionsCache *cache = Cache(fcinfo);
 
-	if (cache->options == NULL)
-		cache->options = solve_options_default(fcinfo->flinfo->fn_mcxt);
-	return cache->options;
+	if (cache->defaults == NULL)
+		cache->defaults = solve_options_default(fcinfo->flinfo->fn_mcxt);
+	return cache->defaults;
 }
 
 /*
@@ -114,12 +115,8 @@ GroupOptions(FunctionCallInfo fcinfo, int arg, MemoryContext aggcontext)
 	const SolveOptions *options;
 	Size		size;
 
-	if (PG_NARGS() <= arg)
-		return DefaultOptions(fcinfo);
 	if (PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("options of mf_solve must not be null")));
+		return DefaultOptions(fcinfo);
 	row = PG_GETARG_HEAPTUPLEHEADER(arg);
 	size = HeapTupleHeaderGetDatumLength(row);
 	if (cache->row != NULL && HeapTupleHeaderGetDatumLength(cache->row) == size &&

@@ -29,16 +29,6 @@
 #include "serve/solve.h"
 #include "train/options.h"
 
-/* The attributes of mf_options, in the order of the SQL script. */
-enum
-{
-	OPT_IMPLICIT = 1, OPT_MEAN, OPT_REGULARIZATION, OPT_REG_EXPONENT,
-	OPT_BIAS_REGULARIZATION, OPT_ALPHA, OPT_UNOBSERVED_WEIGHT, OPT_OTHERS,
-	OPT_GRAMIAN
-};
-
-#define MAX_WEIGHT 1e9
-
 /* The first byte of a state; another layout takes another. */
 #define STATE_VERSION 1
 
@@ -64,15 +54,13 @@ AllocOptions(int gramian_factors)
  * The row's attributes by number are what they were made as: whoever owns the type
  * may have altered it.
  */
-static void
-CheckType(HeapTupleHeader row)
+void
+solve_check_type(TupleDesc desc)
 {
 	static const Oid types[] = {
 		BOOLOID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, INT8OID,
 		FLOAT8ARRAYOID
 	};
-	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row),
-											  HeapTupleHeaderGetTypMod(row));
 
 	for (int k = 0; k < lengthof(types); k++)
 		if (k >= desc->natts || TupleDescAttr(desc, k)->attisdropped ||
@@ -80,10 +68,9 @@ CheckType(HeapTupleHeader row)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("type %s has been altered",
-							format_type_be(HeapTupleHeaderGetTypeId(row))),
+							format_type_be(desc->tdtypeid)),
 					 errdetail("Its attribute %d is not of type %s.", k + 1,
 							   format_type_be(types[k]))));
-	ReleaseTupleDesc(desc);
 }
 
 /* What options may be, whoever wrote them: a query or another process. */
@@ -94,12 +81,12 @@ static const struct
 	double		max;
 }			limits[] =
 {
-	[OPT_MEAN] = {"mean", -MAX_WEIGHT, MAX_WEIGHT},
-	[OPT_REGULARIZATION] = {"regularization", 0, MAX_WEIGHT},
-	[OPT_REG_EXPONENT] = {"reg_exponent", 0, 1},
-	[OPT_BIAS_REGULARIZATION] = {"bias_regularization", 0, MAX_WEIGHT},
-	[OPT_ALPHA] = {"alpha", 0, MAX_WEIGHT},
-	[OPT_UNOBSERVED_WEIGHT] = {"unobserved_weight", 0, MAX_WEIGHT},
+	[SOLVE_MEAN] = {"mean", -SOLVE_MAX_WEIGHT, SOLVE_MAX_WEIGHT},
+	[SOLVE_REGULARIZATION] = {"regularization", 0, SOLVE_MAX_WEIGHT},
+	[SOLVE_REG_EXPONENT] = {"reg_exponent", 0, 1},
+	[SOLVE_BIAS_REGULARIZATION] = {"bias_regularization", 0, SOLVE_MAX_WEIGHT},
+	[SOLVE_ALPHA] = {"alpha", 0, SOLVE_MAX_WEIGHT},
+	[SOLVE_UNOBSERVED_WEIGHT] = {"unobserved_weight", 0, SOLVE_MAX_WEIGHT},
 };
 
 static bool
@@ -113,14 +100,14 @@ NumberField(HeapTupleHeader row, int field)
 {
 	const char *name = limits[field].name;
 	bool		isnull;
-	Datum		datum = GetAttributeByNum(row, field, &isnull);
+	Datum		datum = GetAttributeByNum(row, field + 1, &isnull);
 	double		value;
 
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s of mf_options must not be null", name),
-				 errhint("mf_explicit() and mf_implicit() make options with their defaults.")));
+				 errhint("mf_solve_options() makes them with their defaults.")));
 	value = DatumGetFloat8(datum);
 	if (!InLimits(field, value))
 		ereport(ERROR,
@@ -169,10 +156,20 @@ MakeOptions(const AlsSpec *spec, double others, int factors,
 	return options;
 }
 
+void
+solve_refuse_unobserved(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unobserved_weight needs others and gramian"),
+			 errhint("They are the count of the other side's vectors and the mf_gramian() of them.")));
+}
+
 SolveOptions *
 solve_options_read(Datum value)
 {
 	HeapTupleHeader row = DatumGetHeapTupleHeader(value);
+	TupleDesc	desc;
 	AlsSpec		spec = {0};
 	double		others = 0;
 	const double *numbers = NULL;
@@ -180,30 +177,29 @@ solve_options_read(Datum value)
 	bool		isnull;
 	Datum		datum;
 
-	CheckType(row);
-	datum = GetAttributeByNum(row, OPT_IMPLICIT, &isnull);
+	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	solve_check_type(desc);
+	ReleaseTupleDesc(desc);
+	datum = GetAttributeByNum(row, SOLVE_IMPLICIT + 1, &isnull);
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s of mf_options must not be null", "implicit"),
-				 errhint("mf_explicit() and mf_implicit() make options with their defaults.")));
+				 errhint("mf_solve_options() makes them with their defaults.")));
 	spec.implicit = DatumGetBool(datum);
-	spec.mean = NumberField(row, OPT_MEAN);
-	spec.regularization = NumberField(row, OPT_REGULARIZATION);
-	spec.reg_exponent = NumberField(row, OPT_REG_EXPONENT);
-	spec.bias_regularization = NumberField(row, OPT_BIAS_REGULARIZATION);
-	spec.alpha = NumberField(row, OPT_ALPHA);
-	spec.unobserved_weight = NumberField(row, OPT_UNOBSERVED_WEIGHT);
+	spec.mean = NumberField(row, SOLVE_MEAN);
+	spec.regularization = NumberField(row, SOLVE_REGULARIZATION);
+	spec.reg_exponent = NumberField(row, SOLVE_REG_EXPONENT);
+	spec.bias_regularization = NumberField(row, SOLVE_BIAS_REGULARIZATION);
+	spec.alpha = NumberField(row, SOLVE_ALPHA);
+	spec.unobserved_weight = NumberField(row, SOLVE_UNOBSERVED_WEIGHT);
 
-	datum = GetAttributeByNum(row, OPT_OTHERS, &isnull);
+	datum = GetAttributeByNum(row, SOLVE_OTHERS + 1, &isnull);
 	if (!isnull)
 		others = (double) DatumGetInt64(datum);
-	datum = GetAttributeByNum(row, OPT_GRAMIAN, &isnull);
+	datum = GetAttributeByNum(row, SOLVE_GRAMIAN + 1, &isnull);
 	if (spec.unobserved_weight > 0 && (isnull || others < 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unobserved_weight needs others and gramian"),
-				 errhint("They are the count of the other side's vectors and the mf_gramian() of them.")));
+		solve_refuse_unobserved();
 	if (spec.unobserved_weight > 0)
 	{
 		ArrayType  *array = DatumGetArrayTypeP(datum);
@@ -324,11 +320,11 @@ ReadOptions(StringInfo buf, int flags, int factors)
 	d = pq_getmsgint(buf, 4);
 	if (d != 0 && d != (Size) factors)
 		Refuse("Its Gramian has another number of factors.");
-	if (!InLimits(OPT_MEAN, spec.mean) || !InLimits(OPT_ALPHA, spec.alpha) ||
-		!InLimits(OPT_UNOBSERVED_WEIGHT, spec.unobserved_weight) ||
-		!InLimits(OPT_REGULARIZATION, spec.regularization) ||
-		!InLimits(OPT_REG_EXPONENT, spec.reg_exponent) ||
-		!InLimits(OPT_BIAS_REGULARIZATION, spec.bias_regularization) ||
+	if (!InLimits(SOLVE_MEAN, spec.mean) || !InLimits(SOLVE_ALPHA, spec.alpha) ||
+		!InLimits(SOLVE_UNOBSERVED_WEIGHT, spec.unobserved_weight) ||
+		!InLimits(SOLVE_REGULARIZATION, spec.regularization) ||
+		!InLimits(SOLVE_REG_EXPONENT, spec.reg_exponent) ||
+		!InLimits(SOLVE_BIAS_REGULARIZATION, spec.bias_regularization) ||
 		!(others >= PG_INT64_MIN && others <= -(double) PG_INT64_MIN))
 		Refuse("Its options are out of range.");
 	if ((spec.unobserved_weight > 0) != (d != 0) || (spec.unobserved_weight > 0 && others < 1))

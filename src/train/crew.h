@@ -75,7 +75,7 @@ extern void crew_load_blas_for(const AlsSpec *spec);
 
 /*
  * Runs an epoch (from 0) of a stochastic training, its strata one after the
- * other, and returns its sums. With alpha0 > 0 the Gramians are formed on the
+ * other, and returns its sums. With unobserved_weight > 0 the Gramians are formed on the
  * way, and are those of the vectors at the end afterwards. Where it is `still`,
  * gradients go to the optimizer's state, but nothing moves.
  */

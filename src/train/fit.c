@@ -122,7 +122,7 @@ void
 fit_check_finite(const TrainOptions *options, const RatingSet *ratings,
 				 const ModelIteration *iteration, bool held_out)
 {
-	if (!isfinite(iteration->error) || !isfinite(iteration->loss) ||
+	if (!isfinite(iteration->error) || !isfinite(iteration->objective) ||
 		(held_out && !isfinite(iteration->held_out_loss)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
@@ -156,7 +156,7 @@ HasSettled(const TrainOptions *options, const ModelIteration *before,
 		   const ModelIteration *after)
 {
 	return options->tolerance >= 0 &&
-		before->loss - after->loss <= options->tolerance * before->loss;
+		before->objective - after->objective <= options->tolerance * before->objective;
 }
 
 void

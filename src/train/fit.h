@@ -46,7 +46,7 @@ extern double fit_seconds(const Fit *fit);
 /*
  * Runs the iterations. Afterwards the crew's sides hold the factors, those of
  * the iteration with the least loss on the pairs held out, if any are; and with
- * alpha0 > 0 both Gramians are those of these vectors.
+ * unobserved_weight > 0 both Gramians are those of these vectors.
  */
 extern void fit_run(Fit *fit, const TrainOptions *options,
 					const RatingSet *ratings, Crew *crew);

@@ -4,7 +4,7 @@
  * The users' first vectors are random, each from the seed and its id. An
  * iteration solves the items given the users, then the users given the items:
  * the users last, so that folding in a user's own ratings later gives the
- * stored vector. With unobserved pairs weighed (alpha0 > 0) each half needs
+ * stored vector. With unobserved pairs weighed (unobserved_weight > 0) each half needs
  * the Gramian of the side that is fixed, and the objective both:
  *
  *	 G_users; repeat { items; G_items; users; G_users; error and objective }
@@ -42,9 +42,9 @@ Measure(const AlsSpec *spec, Crew *crew, double items_penalty, ModelIteration *i
 
 	iteration->error = users.weight > 0 ?
 		sqrt(users.weighted_squares / users.weight) : 0;
-	iteration->loss = users.weighted_squares + users.penalty + items_penalty;
+	iteration->objective = users.weighted_squares + users.penalty + items_penalty;
 	if (spec->unobserved_weight > 0)
-		iteration->loss += spec->unobserved_weight *
+		iteration->objective += spec->unobserved_weight *
 			als_allpairs(crew_gramian(crew, MF_USERS), crew_gramian(crew, MF_ITEMS),
 						 spec->factors);
 }

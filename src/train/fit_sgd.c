@@ -49,9 +49,9 @@ Iterate(const TrainOptions *options, const RatingSet *ratings, Crew *crew,
 	iteration->error = sums.weight > 0 ? sums.loss / sums.weight : 0;
 	if (options->sgd.loss.kind == LOSS_SQUARED)
 		iteration->error = sqrt(iteration->error);
-	iteration->loss = sums.loss + crew_epoch_penalty(crew);
+	iteration->objective = sums.loss + crew_epoch_penalty(crew);
 	if (spec->unobserved_weight > 0)
-		iteration->loss += spec->unobserved_weight *
+		iteration->objective += spec->unobserved_weight *
 			als_allpairs(crew_gramian(crew, MF_USERS), crew_gramian(crew, MF_ITEMS),
 						 spec->factors);
 }

@@ -1,5 +1,5 @@
 /*
- * options.h: the options of a training, checked.
+ * options.h: the options of a training: as they were given, and as they are used.
  */
 #ifndef FACTOR_OPTIONS_H
 #define FACTOR_OPTIONS_H
@@ -9,17 +9,20 @@
 
 #include "numerics/als.h"
 #include "numerics/sgd.h"
+#include "options/option.h"
 #include "train/ratings.h"
 
 #define TRAIN_MAX_ITERATIONS 100000
 
 /*
- * Defaults of explicit feedback that are not mf_train's alone, the first for ratings
- * of standard deviation 1: see doc/defaults.md for how they were chosen.
+ * Defaults that are not mf_train's alone, the first for ratings of standard
+ * deviation 1: see doc/defaults.md for how they were chosen.
  */
 #define EXPLICIT_REGULARIZATION 1.25
 #define EXPLICIT_REG_EXPONENT 0.5
 #define EXPLICIT_BIAS_REGULARIZATION 4.0
+#define IMPLICIT_REGULARIZATION 0.3
+#define IMPLICIT_REG_EXPONENT 0.5
 
 typedef enum SolverKind
 {
@@ -27,7 +30,81 @@ typedef enum SolverKind
 	SOLVER_SGD
 } SolverKind;
 
-/* What mf_train was given, with defaults where they do not need the data. */
+/* ---- What was given (option_table.c) ---- */
+
+/* What a training is asked for: the ratings, the model, and the options by name. */
+typedef struct TrainCall
+{
+	Oid			ratings;
+	const char *user_col;
+	const char *item_col;
+	const char *rating_col;		/* NULL: every row counts 1 */
+	const char *model;			/* NULL: the table's name */
+
+	ChoiceOption feedback;
+	ChoiceOption loss;
+	ChoiceOption solver;
+	IntOption	factors;
+	IntOption	iterations;
+	RealOption	regularization;
+	RealOption	reg_exponent;
+	RealOption	bias_regularization;
+	RealOption	alpha;
+	RealOption	unobserved_weight;
+	BoolOption	bias;
+	BoolOption	center;
+	RangeOption rating_range;
+	RealOption	init_std;
+	BigintOption seed;
+
+	ChoiceOption optimizer;
+	RealOption	learning_rate;
+	IntOption	batch_size;
+	RealOption	weight_decay;
+	ChoiceOption schedule;
+	IntOption	negatives;
+	ChoiceOption negative_sampling;
+	BoolOption	observed_negatives;
+
+	AnyOption	holdout;
+	NameOption	time_col;
+	IntOption	patience;
+	IntOption	min_ratings[2];
+	RealOption	min_rating;
+	AnyOption	since;
+
+	BoolOption	verbose;
+	BoolOption	index;
+} TrainCall;
+
+extern const OptionTable train_options;
+
+/* Choices by their place, ending with a NULL. */
+extern const char *const train_feedbacks[];
+extern const char *const train_losses[];
+extern const char *const train_solvers[];
+extern const char *const train_optimizers[];
+extern const char *const train_schedules[];
+extern const char *const train_samplings[];
+
+/*
+ * Where a function has what: the ratings first, from `columns` on the columns of
+ * the users, the items and the ratings, the model's name, the options that are
+ * arguments, and the others as jsonb.
+ */
+typedef struct TrainSignature
+{
+	const char *ratings;		/* the argument's name */
+	int			columns;
+	const char *const *named;	/* ends with a NULL */
+} TrainSignature;
+
+extern void train_call_read(FunctionCallInfo fcinfo, const TrainSignature *signature,
+							TrainCall *call);
+
+/* ---- What is used (options.c) ---- */
+
+/* The options of a call, with defaults where they do not need the data. */
 typedef struct TrainOptions
 {
 	bool		named;			/* by the caller; else as the table is */
@@ -50,47 +127,31 @@ typedef struct TrainOptions
 	bool		scale_bias_regularization;
 	bool		scale_rate;
 	bool		scale_alpha;	/* by the ratings' mean */
-	bool		scale_unobserved;	/* by the ratings' density: alpha0 is that
-									 * times unobserved_share */
-	double		unobserved_share;
-	double		unobserved_max;
-	const char *given;			/* arg_options_json() */
+	bool		scale_unobserved;	/* by the ratings' density */
+	const char *given;			/* options_json() */
 } TrainOptions;
 
 /*
- * Reads and checks the arguments of mf_train, apart from what needs the
- * rating table. Errors name the option, its value and its range.
+ * Checks how the options of a call go together, and fills in what follows from
+ * them alone, apart from what needs the rating table.
  */
-extern void options_read(FunctionCallInfo fcinfo, RatingSource *source,
-						 TrainOptions *options);
-
-/*
- * For another training of the model, whose options were read from `train`: it
- * starts from the model's vectors, and defaults that follow the data are what the
- * first training made of them.
- */
-extern void options_keep(FunctionCallInfo train, Model *model, TrainOptions *options);
-
-/* Which loss, solver and feedback; the rest of options_read() follows them. */
-extern void options_read_kind(FunctionCallInfo fcinfo, RatingSource *source,
+extern void options_from_call(const TrainCall *call, RatingSource *source,
 							  TrainOptions *options);
 
-/* The options of the stochastic solver; with ALS, that none is given. */
-extern void options_read_sgd(FunctionCallInfo fcinfo, const RatingSource *source,
-							 TrainOptions *options);
-
-/* Which ratings count, and which are held out. */
-extern void options_read_selection(FunctionCallInfo fcinfo, RatingSource *source,
-								   TrainOptions *options);
+/*
+ * For another training of the model: it starts from the model's vectors, and
+ * defaults that follow the data are what the first training made of them.
+ */
+extern void options_keep(const TrainCall *call, Model *model, TrainOptions *options);
 
 /* Fills in what depends on the data: the mean, and the scaled defaults. */
 extern void options_resolve(TrainOptions *options, const RatingSet *ratings);
 
-/* Names as the arguments spell them. */
+/* Names as the options spell them. */
 extern const char *options_loss_name(const TrainOptions *options);
 extern const char *options_solver_name(const TrainOptions *options);
 
-/* What a stochastic training was made with, as the text of a JSON object. */
+/* What a training was made with, as the text of a JSON object. */
 extern char *options_settings_json(const TrainOptions *options,
 								   const RatingSource *source);
 

@@ -2,14 +2,13 @@
  * retrain.c: mf_retrain(): the training that mf_models has on record once more,
  * started from the vectors there are.
  *
- * The options are those that were given, read by mf_train's own code from a call
- * made up of their texts: filters, pairs held out, patience and the stochastic
- * solver are repeated like everything else. What was not given and follows the
- * data, the weight of regularization for instance, stays what the first training
- * made of it: a warm start is worth most where the objective is the same. Pairs
- * are held out by a hash, or as the last of each user's, so that what was held
- * out is held out again, and the vectors that training starts from have not seen
- * it.
+ * The options are those that were given, read as mf_train reads its own: filters,
+ * pairs held out, patience and the stochastic solver are repeated like everything
+ * else. What was not given and follows the data, the weight of regularization for
+ * instance, stays what the first training made of it: a warm start is worth most
+ * where the objective is the same. Pairs are held out by a hash, or as the last of
+ * each user's, so that what was held out is held out again, and the vectors that
+ * training starts from have not seen it.
  */
 #include "postgres.h"
 
@@ -29,7 +28,6 @@
 #include "model/catalog.h"
 #include "model/number.h"
 #include "model/query.h"
-#include "train/arguments.h"
 #include "train/train.h"
 
 PG_FUNCTION_INFO_V1(mf_retrain);
@@ -61,38 +59,6 @@ training_open_model(FunctionCallInfo fcinfo, int arg)
 	return model;
 }
 
-/* Runs "SELECT ... FROM mf_models m, ..." for two texts of the model's row. */
-static void
-SelectTexts(const Model *model, const char *columns, const char *from, QueryRow take, void *arg)
-{
-	const Oid	types[] = {NAMEOID, NAMEOID};
-	const Oid	texts[] = {TEXTOID, TEXTOID};
-	NameData	schema_name;
-	NameData	model_name;
-	Datum		values[2];
-	Held		models;
-	SqlQuery	query = {
-		.from = &models,
-		.nargs = lengthof(types),
-		.types = types,
-		.values = values,
-		.ncolumns = lengthof(texts),
-		.columns = texts,
-		.read_only = true,
-	};
-
-	namestrcpy(&schema_name, model->schema_name);
-	namestrcpy(&model_name, model->name);
-	values[0] = NameGetDatum(&schema_name);
-	values[1] = NameGetDatum(&model_name);
-	held_take(&models, table_open(catalog_relid(model->extension_schema, "mf_models"),
-								  AccessShareLock));
-	query.sql = psprintf("SELECT %s FROM %s m%s WHERE m.schema OPERATOR(pg_catalog.=) $1 "
-						 "AND m.model OPERATOR(pg_catalog.=) $2", columns, models.sql, from);
-	query_receive(&query, take, arg);
-	held_close(&models);
-}
-
 typedef struct TakeRecord
 {
 	MemoryContext context;
@@ -116,48 +82,64 @@ TakeOptions(TupleTableSlot *slot, void *arg)
 void
 training_read_options(const Model *model, ModelRecord *record)
 {
+	const Oid	types[] = {NAMEOID, NAMEOID};
+	const Oid	texts[] = {TEXTOID, TEXTOID};
 	TakeRecord	take = {CurrentMemoryContext, record, false};
+	NameData	schema_name;
+	NameData	model_name;
+	Datum		values[2];
+	Held		models;
+	SqlQuery	query = {
+		.from = &models,
+		.nargs = lengthof(types),
+		.types = types,
+		.values = values,
+		.ncolumns = lengthof(texts),
+		.columns = texts,
+		.read_only = true,
+	};
 
-	SelectTexts(model, "m.options::pg_catalog.text, m.settings::pg_catalog.text", "",
-				TakeOptions, &take);
+	namestrcpy(&schema_name, model->schema_name);
+	namestrcpy(&model_name, model->name);
+	values[0] = NameGetDatum(&schema_name);
+	values[1] = NameGetDatum(&model_name);
+	held_take(&models, table_open(catalog_relid(model->extension_schema, "mf_models"),
+								  AccessShareLock));
+	query.sql = psprintf("SELECT m.options::pg_catalog.text, m.settings::pg_catalog.text FROM %s m "
+						 "WHERE m.schema OPERATOR(pg_catalog.=) $1 "
+						 "AND m.model OPERATOR(pg_catalog.=) $2", models.sql);
+	query_receive(&query, TakeOptions, &take);
+	held_close(&models);
 	if (!take.found)
 		model_not_found(model->extension_schema, model_name_quote(model->schema_name, model->name));
 }
 
-typedef struct OptionTaker
-{
-	MemoryContext context;
-	const Model *model;
-	FunctionCallInfo train;
-} OptionTaker;
-
-static bool
-TakeOption(TupleTableSlot *slot, void *arg)
-{
-	OptionTaker *take = arg;
-	MemoryContext old = MemoryContextSwitchTo(take->context);
-	char	   *name = TextDatumGetCString(slot->tts_values[0]);
-
-	if (!slot->tts_isnull[1] &&
-		!arg_call_set_named(take->train, name, TextDatumGetCString(slot->tts_values[1])))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" was trained with an option that is not known: \"%s\"",
-						quote_qualified_identifier(take->model->schema_name, take->model->name),
-						name),
-				 errhint("Train it again with mf_train().")));
-	MemoryContextSwitchTo(old);
-	return true;
-}
-
-/* Sets the options that were given. */
+/* The options that were given, which are to be options still. */
 static void
-SetOptions(const Model *model, FunctionCallInfo train)
+ReadOptions(const Model *model, TrainCall *call)
 {
-	OptionTaker take = {CurrentMemoryContext, model, train};
+	ModelRecord record;
+	Jsonb	   *options;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	key;
 
-	SelectTexts(model, "o.key, o.value", ", pg_catalog.jsonb_each_text(m.options) o",
-				TakeOption, &take);
+	training_read_options(model, &record);
+	options = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(record.options)));
+	it = JsonbIteratorInit(&options->root);
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+		{
+			char	   *name = pnstrdup(key.val.string.val, key.val.string.len);
+
+			if (option_find(&train_options, name) == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("model \"%s\" was trained with an option that is not known: \"%s\"",
+								quote_qualified_identifier(model->schema_name, model->name), name),
+						 errhint("Train it again with mf_train().")));
+		}
+	options_read(&train_options, call, options, "options of mf_models");
 }
 
 /* The table that a model was trained from, as it is now. */
@@ -183,30 +165,23 @@ void
 training_repeat(Model *model, RatingSource *source, TrainOptions *options)
 {
 	const ModelRecord *record = &model->record;
-	FmgrInfo   *flinfo = palloc0(sizeof(FmgrInfo));
+	TrainCall	call = {0};
 
-	LOCAL_FCINFO(train, TRAIN_ARGS);
+	ReadOptions(model, &call);
+	call.ratings = FindSource(model);
+	call.user_col = record->user_col;
+	call.item_col = record->item_col;
+	call.rating_col = record->rating_col;
+	call.model = quote_qualified_identifier(model->schema_name, model->name);
+	option_set(&train_options, &call, "feedback", record->implicit ? "implicit" : "explicit");
+	option_set(&train_options, &call, "loss", record->loss);
+	option_set(&train_options, &call, "solver", record->solver);
+	option_set(&train_options, &call, "factors", psprintf("%d", record->factors));
+	option_set(&train_options, &call, "seed", psprintf(INT64_FORMAT, record->seed));
 
-	arg_call_begin(train, flinfo);
-	SetOptions(model, train);
-	arg_call_set(train, ARG_USER_COL, record->user_col);
-	arg_call_set(train, ARG_ITEM_COL, record->item_col);
-	if (record->rating_col != NULL)
-		arg_call_set(train, ARG_RATING_COL, record->rating_col);
-	arg_call_set(train, ARG_MODEL, quote_qualified_identifier(model->schema_name, model->name));
-	arg_call_set(train, ARG_FEEDBACK, record->implicit ? "implicit" : "explicit");
-	arg_call_set(train, ARG_LOSS, record->objective);
-	arg_call_set(train, ARG_SOLVER, record->solver);
-	arg_call_set(train, ARG_FACTORS, psprintf("%d", record->factors));
-	arg_call_set(train, ARG_SEED, psprintf(INT64_FORMAT, record->seed));
-
-	/* An OID, not a name: its text would be looked for along the search_path. */
-	train->args[ARG_RATINGS].value = ObjectIdGetDatum(FindSource(model));
-	train->args[ARG_RATINGS].isnull = false;
-
-	options_read(train, source, options);
+	options_from_call(&call, source, options);
 	source->recorded = true;
-	options_keep(train, model, options);
+	options_keep(&call, model, options);
 	if (options->spec.biased != record->biased)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -77,9 +77,9 @@ Measure(Sharded *sharded, ModelIteration *iteration)
 		(double) sharded->ratings.pairs;
 
 	iteration->error = weight > 0 ? sqrt(users->squares / weight) : 0;
-	iteration->loss = users->squares + users->penalty + items->penalty;
+	iteration->objective = users->squares + users->penalty + items->penalty;
 	if (spec->unobserved_weight > 0)
-		iteration->loss += spec->unobserved_weight *
+		iteration->objective += spec->unobserved_weight *
 			als_allpairs(users->gramian, items->gramian, spec->factors);
 }
 

@@ -53,7 +53,7 @@ typedef struct Sharded
 
 /* ---- Tables, and queries of them (sharded_sources.c) ---- */
 
-/* The arguments: four of its own, then those of mf_train from its second. */
+/* The arguments: four of its own, then as in mf_train. */
 extern void sharded_read_options(FunctionCallInfo fcinfo, Sharded *sharded);
 
 /* Checks the tables of ratings and the copies; returns the model's keys. */

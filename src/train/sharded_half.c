@@ -35,20 +35,19 @@ AppendOptions(StringInfo sql, const Sharded *sharded, const ShardedSide *other)
 	const AlsSpec *spec = &sharded->options.spec;
 	Size		square = (Size) spec->factors * spec->factors;
 
-	if (!spec->implicit)
-	{
-		appendStringInfo(sql, "%s.mf_explicit('%.17g', '%.17g', '%.17g', '%.17g')",
-						 sharded->schema, spec->mean, spec->regularization,
-						 spec->reg_exponent, spec->bias_regularization);
-		return;
-	}
-	appendStringInfo(sql, "%s.mf_implicit('%.17g', '%.17g', '%.17g', '%.17g', %u, ",
-					 sharded->schema, spec->alpha, spec->regularization,
-					 spec->reg_exponent, spec->unobserved_weight, other->n);
+	appendStringInfo(sql, "%s.mf_solve_options('{\"regularization\": %.17g, \"reg_exponent\": %.17g, ",
+					 sharded->schema, spec->regularization, spec->reg_exponent);
+	if (spec->implicit)
+		appendStringInfo(sql, "\"feedback\": \"implicit\", \"alpha\": %.17g", spec->alpha);
+	else
+		appendStringInfo(sql, "\"mean\": %.17g, \"bias_regularization\": %.17g",
+						 spec->mean, spec->bias_regularization);
 	if (other->gramian == NULL)
-		appendStringInfoString(sql, "NULL)");
+		appendStringInfoString(sql, "}')");
 	else
 	{
+		appendStringInfo(sql, ", \"unobserved_weight\": %.17g, \"others\": %u}', ",
+						 spec->unobserved_weight, other->n);
 		for (Size k = 0; k < square; k++)
 		{
 			if (k % spec->factors == 0)

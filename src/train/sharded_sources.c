@@ -4,8 +4,8 @@
  *
  * Everything that can be wrong is said before the first iteration, in terms of
  * the arguments: types that differ between the two tables of ratings, a copy
- * without the columns of a vector. The options are read by mf_train's own code,
- * from a call made up for it, so that ranges, defaults and messages are the same.
+ * without the columns of a vector. The options are those of mf_train, as far as
+ * they apply, so ranges, defaults and messages are the same.
  */
 #include "postgres.h"
 
@@ -24,13 +24,12 @@
 
 #include "compat.h"
 #include "model/query.h"
-#include "train/arguments.h"
 #include "train/sharded.h"
 
-/* The places of the arguments: four, and then those of mf_train from its second. */
+/* The places of the arguments: four, and then as in mf_train. */
 enum
 {
-	ARG_BY_USER, ARG_BY_ITEM, ARG_USER_COPIES, ARG_ITEM_COPIES, ARG_REST
+	ARG_BY_USER, ARG_BY_ITEM, ARG_USER_COPIES, ARG_ITEM_COPIES, ARG_COLUMNS
 };
 
 /* ---- Arguments ---- */
@@ -76,24 +75,36 @@ ReadCopies(FunctionCallInfo fcinfo, int arg, const char *name, ShardedSide *side
 	}
 }
 
+/* Half an iteration is least squares: no stochastic solver, no choice of pairs. */
+static void
+RefuseOthers(const TrainCall *call)
+{
+	for (int k = 0; k < train_options.n; k++)
+	{
+		const Option *option = &train_options.options[k];
+
+		if ((option->flags & OPTION_SHARDED) == 0)
+			option_refuse(option->name, *(const char *const *) OPTION_FIELD(option, call),
+						  "mf_train_sharded()", NULL);
+	}
+}
+
 void
 sharded_read_options(FunctionCallInfo fcinfo, Sharded *sharded)
 {
-	LOCAL_FCINFO(train, TRAIN_ARGS);
+	static const char *const named[] = {
+		"feedback", "factors", "iterations", "regularization", "alpha", "seed", "verbose", NULL
+	};
+	static const TrainSignature signature = {"by_user", ARG_COLUMNS, named};
+	TrainCall	call;
 
-	for (int arg = ARG_BY_USER; arg <= ARG_BY_ITEM; arg++)
-		if (PG_ARGISNULL(arg))
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s must not be null", arg == ARG_BY_USER ? "by_user" : "by_item")));
-	InitFunctionCallInfoData(*train, fcinfo->flinfo, TRAIN_ARGS,
-							 fcinfo->fncollation, NULL, NULL);
-	train->args[ARG_RATINGS] = fcinfo->args[ARG_BY_USER];
-	for (int k = 1; k <= ARG_INDEX; k++)
-		train->args[k] = fcinfo->args[ARG_REST + k - 1];
-	for (int k = ARG_INDEX + 1; k < TRAIN_ARGS; k++)
-		train->args[k].isnull = true;
-	options_read(train, &sharded->side[MF_USERS].source, &sharded->options);
+	train_call_read(fcinfo, &signature, &call);
+	if (PG_ARGISNULL(ARG_BY_ITEM))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("by_item must not be null")));
+	RefuseOthers(&call);
+	options_from_call(&call, &sharded->side[MF_USERS].source, &sharded->options);
 
 	sharded->side[MF_ITEMS].source = sharded->side[MF_USERS].source;
 	sharded->side[MF_ITEMS].source.relid = PG_GETARG_OID(ARG_BY_ITEM);

@@ -3,7 +3,8 @@
  *
  * The way of a training, all of it in the caller's transaction:
  *
- *	 options_read		the arguments, checked
+ *	 train_call_read	the arguments, each checked
+ *	 options_from_call	how they go together, and what follows from them
  *	 ratings_open		the rating table and its columns, checked; open until the end
  *	 model_target_open	may the model be written here? lock its name
  *	 model_owner_begin	from here on as the owner of the tables that are there
@@ -269,10 +270,10 @@ training_fill_record(ModelRecord *record, const RatingSource *source,
 	record->alpha = spec->alpha;
 	record->unobserved_weight = spec->unobserved_weight;
 	record->seed = options->seed;
-	record->loss = best->loss;
+	record->objective = best->objective;
 	record->error = best->error;
 	record->seconds = fit_seconds(fit);
-	record->objective = options_loss_name(options);
+	record->loss = options_loss_name(options);
 	record->solver = options_solver_name(options);
 	record->linked = options->sgd.loss.linked || options->sgd.loss.kind == LOSS_LOGISTIC;
 	record->link_low = options->sgd.loss.low;
@@ -491,14 +492,20 @@ training_run(FunctionCallInfo fcinfo, const char *function, RatingSource *source
 }
 
 /*
- * mf_train(ratings, user_col, item_col, rating_col, model, ...): see the SQL
- * script for the arguments, options.c for their ranges and defaults.
+ * mf_train(ratings, user_col, item_col, rating_col, model, ..., options): see the
+ * SQL script for the arguments, option_table.c for the options.
  */
 Datum
 mf_train(PG_FUNCTION_ARGS)
 {
+	static const char *const named[] = {
+		"feedback", "loss", "factors", "iterations", "regularization", "alpha",
+		"holdout", "time_col", "seed", "verbose", NULL
+	};
+	static const TrainSignature signature = {"ratings", 1, named};
 	MemoryContext context;
 	MemoryContext outer;
+	TrainCall	call;
 	RatingSource source;
 	TrainOptions options;
 	Fit			fit = {0};
@@ -512,7 +519,8 @@ mf_train(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(CurrentMemoryContext, "mf_train",
 									ALLOCSET_DEFAULT_SIZES);
 	outer = MemoryContextSwitchTo(context);
-	options_read(fcinfo, &source, &options);
+	train_call_read(fcinfo, &signature, &call);
+	options_from_call(&call, &source, &options);
 	result = training_run(fcinfo, "mf_train", &source, &options, &fit, outer);
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(result);

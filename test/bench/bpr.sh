@@ -30,8 +30,8 @@ factor()
 	psql <<-END
 		SET client_min_messages = error;
 		SET max_parallel_maintenance_workers = $1;
-		SELECT count(mf_train('bpr_pairs', rating_col => NULL, model => 'bpr_speed', loss => 'bpr', negatives => 1, factors => 64,
-			optimizer => '${OPTIMIZER:-sgd}', iterations => $epochs, index => false, verbose => false)) AS ignored \gset
+		SELECT count(mf_train('bpr_pairs', rating_col => NULL, model => 'bpr_speed', loss => 'bpr', factors => 64, iterations => $epochs, verbose => false,
+			options => '{"negatives": 1, "optimizer": "${OPTIMIZER:-sgd}", "index": false}')) AS ignored \gset
 		SELECT round((($epochs - 1) * $pairs / (max(seconds) - min(seconds)) / 1e6)::numeric, 3)
 		FROM mf_history WHERE model = 'bpr_speed';
 		SELECT mf_drop('bpr_speed');

@@ -45,8 +45,8 @@ DROP TABLE IF EXISTS cancel_learn, cancel_tenth, cancel_exam;
 CREATE UNLOGGED TABLE cancel_learn AS SELECT * FROM $table WHERE NOT mf_holdout(user_id, item_id);
 CREATE UNLOGGED TABLE cancel_tenth AS SELECT * FROM cancel_learn WHERE user_id % 10 = 1 AND item_id % 4 = 1;
 CREATE UNLOGGED TABLE cancel_exam AS SELECT * FROM $table WHERE mf_holdout(user_id, item_id);
-SELECT mf_train('cancel_learn', model => 'cancel_narrow', iterations => 1, index => false, verbose => false);
-SELECT mf_train('cancel_tenth', model => 'cancel_wide', factors => $wide, iterations => 1, index => false, verbose => false);
+SELECT mf_train('cancel_learn', model => 'cancel_narrow', iterations => 1, verbose => false, options => '{"index": false}');
+SELECT mf_train('cancel_tenth', model => 'cancel_wide', factors => $wide, iterations => 1, verbose => false, options => '{"index": false}');
 
 -- Cancels the backend in so many seconds; clock and work until it is ready, or
 -- NULL if it was ready before.
@@ -110,20 +110,21 @@ measure()
 	! awk "BEGIN { exit !($worst_work > 0.1) }" || status=1
 }
 
-train() { echo "SELECT mf_train('${2:-cancel_learn}', model => 'cancelled', index => true, verbose => false, $1)"; }
+# train OPTIONS [TABLE]: the statement, of options as the inside of a JSON object
+train() { echo "SELECT mf_train('${2:-cancel_learn}', model => 'cancelled', verbose => false, options => '{\"index\": true, $1}')"; }
 
-measure 'als, d = 64' "$(train "factors => 64, iterations => 4")"
-measure "als, d = $wide" "$(train "factors => $wide, iterations => 1" cancel_tenth)"
-measure 'als implicit, held out' "$(train "feedback => 'implicit', iterations => 3, holdout => 0.1, patience => 1")"
-measure 'sgd adam, d = 64, held out' "$(train "solver => 'sgd', factors => 64, iterations => 3, holdout => 0.1, patience => 2")"
-measure "sgd adam, d = $wide" "$(train "solver => 'sgd', factors => $wide, iterations => 1" cancel_tenth)"
-measure "sgd full batch, gravity, d = 128" "$(train "solver => 'sgd', factors => 128, iterations => 2, batch_size => 0, gravity => 1")"
-measure "bpr, d = 64" "$(train "loss => 'bpr', factors => 64, iterations => 5")"
-measure "bpr, d = $wide, in-batch" "$(train "loss => 'bpr', factors => $wide, iterations => 1, negative_sampling => 'in_batch', batch_size => 64, negatives => 4" cancel_tenth)"
+measure 'als, d = 64' "$(train "\"factors\": 64, \"iterations\": 4")"
+measure "als, d = $wide" "$(train "\"factors\": $wide, \"iterations\": 1" cancel_tenth)"
+measure 'als implicit, held out' "$(train "\"feedback\": \"implicit\", \"iterations\": 3, \"holdout\": 0.1, \"patience\": 1")"
+measure 'sgd adam, d = 64, held out' "$(train "\"solver\": \"sgd\", \"factors\": 64, \"iterations\": 3, \"holdout\": 0.1, \"patience\": 2")"
+measure "sgd adam, d = $wide" "$(train "\"solver\": \"sgd\", \"factors\": $wide, \"iterations\": 1" cancel_tenth)"
+measure "sgd full batch, unobserved, d = 128" "$(train "\"solver\": \"sgd\", \"factors\": 128, \"iterations\": 2, \"batch_size\": 0, \"unobserved_weight\": 0.005")"
+measure "bpr, d = 64" "$(train "\"loss\": \"bpr\", \"factors\": 64, \"iterations\": 5")"
+measure "bpr, d = $wide, in-batch" "$(train "\"loss\": \"bpr\", \"factors\": $wide, \"iterations\": 1, \"negative_sampling\": \"in_batch\", \"batch_size\": 64, \"negatives\": 4" cancel_tenth)"
 measure 'evaluate, d = 32' "SELECT * FROM mf_evaluate('cancel_narrow', 'cancel_exam', relevant => 4)"
 measure 'evaluate, baselines' "SELECT * FROM mf_evaluate('cancel_narrow', 'cancel_exam', baselines => true)"
 measure "evaluate, d = $wide" "SELECT * FROM mf_evaluate('cancel_wide', 'cancel_exam')"
-measure 'tune' "CALL mf_tune('cancel_learn', '{\"factors\": [8, 16], \"iterations\": 2}', results => 'cancel_trials', verbose => false)"
+measure 'tune' "CALL mf_tune('cancel_learn', grid => '{\"factors\": [8, 16], \"iterations\": 2}', results => 'cancel_trials', verbose => false)"
 
 sql >/dev/null <<END
 SELECT mf_drop('cancel_narrow'), mf_drop('cancel_wide');

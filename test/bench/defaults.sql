@@ -205,10 +205,12 @@ DECLARE
 	r float8;
 	n float8;
 BEGIN
-	EXECUTE format('SELECT seconds FROM public.mf_train(''bench.training'', model => ''bench.m'',
-						feedback => %L, verbose => false %s)',
-				   feedback, CASE WHEN common <> '' THEN ', ' || common ELSE '' END ||
-				   CASE WHEN given <> '' THEN ', ' || given ELSE '' END) INTO spent;
+	EXECUTE format('SELECT seconds FROM public.mf_train(''bench.training'', rating_col => %s, model => ''bench.m'',
+						feedback => %L, verbose => false, options => jsonb_build_object(%s))',
+				   CASE WHEN given ~ 'rating_col => NULL' THEN 'NULL' ELSE '''rating''' END, feedback,
+				   (SELECT string_agg(format('%L, %s', split_part(o, ' => ', 1), split_part(o, ' => ', 2)), ', ')
+					FROM regexp_split_to_table(concat_ws(', ', NULLIF(common, ''), NULLIF(given, '')), ', ') o
+					WHERE o <> '' AND o !~ '^rating_col')) INTO spent;
 	ANALYZE m_users, m_items;
 	IF feedback = 'explicit' THEN
 		e := bench.rmse();

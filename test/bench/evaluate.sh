@@ -24,7 +24,7 @@ FROM generate_series(1, $ratings);
 CREATE UNLOGGED TABLE training AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id);
 CREATE UNLOGGED TABLE testing AS SELECT * FROM ratings WHERE mf_holdout(user_id, item_id);
 SET client_min_messages = warning;
-SELECT users, items FROM mf_train('training', model => 'm', factors => $factors, iterations => 1, verbose => false, index => false);
+SELECT users, items FROM mf_train('training', model => 'm', factors => $factors, iterations => 1, verbose => false, options => '{"index": false}');
 \timing on
 SELECT method, users, relevant_pairs, auc FROM mf_evaluate('m', 'testing');
 SELECT method, users, relevant_pairs, auc FROM mf_evaluate('m', 'testing', baselines => true);

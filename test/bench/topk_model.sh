@@ -25,7 +25,7 @@ report() { printf '%-42s %12s\n' "$1" "$2"; }
 run -c "CREATE EXTENSION IF NOT EXISTS factor" -c "DROP SCHEMA IF EXISTS topk_bench_model CASCADE" -c "CREATE SCHEMA topk_bench_model"
 run -v ratings="$ratings" -v users="$users" -v items="$items" -v table=ratings -f "$here/generate.sql" > /dev/null
 run -c "SET maintenance_work_mem = '1GB'" \
-	-c "SELECT mf_train('ratings', model => 'shop', factors => $factors, iterations => 5, verbose => false, index => false)" > /dev/null
+	-c "SELECT mf_train('ratings', model => 'shop', factors => $factors, iterations => 5, verbose => false, options => '{\"index\": false}')" > /dev/null
 run -c "VACUUM ANALYZE shop_items" -c "VACUUM ANALYZE shop_users"
 
 echo "# $(run -c 'SELECT count(*) FROM shop_items') items of (bias || $factors factors), $queries users, LIMIT 10"

@@ -23,7 +23,7 @@ INSERT INTO changes (change) VALUES
 	('unobserved_weight = ''NaN'''), ('unobserved_weight = -1'), ('unobserved_weight = 1'),
 	('regularization = ''NaN'''), ('regularization = -1e9'), ('reg_exponent = 1e300'), ('reg_exponent = -1'),
 	('bias_regularization = -1e300'), ('bias_regularization = ''Infinity'''),
-	('loss = ''NaN'''), ('error = ''Infinity'''), ('seconds = -1'), ('held_out_loss = ''NaN'''),
+	('objective = ''NaN'''), ('error = ''Infinity'''), ('seconds = -1'), ('held_out_loss = ''NaN'''),
 	('gramian_items = ''{1}'', gramian_users = ''{1}'', unobserved_weight = 1'),
 	('gramian_items = ''{}'', gramian_users = ''{}'', unobserved_weight = 1'),
 	('gramian_items = ''{{1}}'', gramian_users = ''{{1}}'', unobserved_weight = 1'),
@@ -33,7 +33,7 @@ INSERT INTO changes (change) VALUES
 	('gramian_items = array_fill(3e38::real, ARRAY[4, 4]), gramian_users = array_fill(3e38::real, ARRAY[4, 4]), unobserved_weight = 1'),
 	('link_low = ''NaN'', link_high = 1'), ('link_low = 1, link_high = -1'), ('link_low = 0'),
 	('link_low = -1e308, link_high = 1e308'), ('link_low = 0, link_high = 1'),
-	('objective = ''bpr'''), ('objective = ''bpr'', solver = ''sgd'''), ('objective = ''hinge'''), ('solver = ''sgd'''), ('solver = ''svd'''),
+	('loss = ''bpr'''), ('loss = ''bpr'', solver = ''sgd'''), ('loss = ''hinge'''), ('solver = ''sgd'''), ('solver = ''svd'''),
 	('biased = NOT biased'), ('feedback = ''guessed'''),
 	('feedback = CASE feedback WHEN ''implicit'' THEN ''explicit'' ELSE ''implicit'' END'),
 	('source_table = ''stars_users'''), ('source_table = '''''), ('source_table = ''"'''), ('source_schema = ''nowhere'''),
@@ -132,10 +132,10 @@ SELECT mf_default();
 SELECT mf_predict(1, 3, 'clicks');
 ROLLBACK TO s;
 -- A history that cannot be drawn
-UPDATE mf_history SET loss = 'NaN' WHERE schema = 'mf_catalog' AND model = 'stars';
+UPDATE mf_history SET objective = 'NaN' WHERE schema = 'mf_catalog' AND model = 'stars';
 SELECT length(mf_history_svg('stars'));
 ROLLBACK TO s;
-UPDATE mf_history SET loss = 1e308 * (iteration * 2 - 3), error = 1e17 + 16 * iteration WHERE schema = 'mf_catalog' AND model = 'stars';
+UPDATE mf_history SET objective = 1e308 * (iteration * 2 - 3), error = 1e17 + 16 * iteration WHERE schema = 'mf_catalog' AND model = 'stars';
 SELECT length(mf_history_svg('stars')) > 1000 AS drawn;
 ROLLBACK;
 
@@ -169,7 +169,7 @@ FROM (VALUES ('ALTER model TYPE text'), ('ALTER schema TYPE name COLLATE "POSIX"
 		('mf_train(''ratings'', model => ''stars'', factors => 2, iterations => 1, verbose => false)')) c (call)
 WHERE alteration <> 'ADD note text' OR call LIKE 'mf_d%' ORDER BY 1, 2;
 SELECT alteration, altered('mf_history', alteration, call)
-FROM (VALUES ('ALTER iteration TYPE bigint'), ('ALTER schema TYPE text'), ('ALTER error TYPE text'), ('DROP loss'), ('RENAME TO history')) a (alteration),
+FROM (VALUES ('ALTER iteration TYPE bigint'), ('ALTER schema TYPE text'), ('ALTER error TYPE text'), ('DROP objective'), ('RENAME TO history')) a (alteration),
 	(VALUES ('length(mf_history_svg(''stars''))'),
 		('mf_train(''ratings'', model => ''stars'', factors => 2, iterations => 1, verbose => false)')) c (call);
 

@@ -32,7 +32,7 @@ CREATE TABLE pairs (user_id int, item_id int, rating real);
 INSERT INTO pairs SELECT u, i, 1 + (u * i) % 5 FROM generate_series(1, 20) u, generate_series(1, 10) i WHERE (u * 7 + i * 3) % 4 < 3;
 CREATE VIEW v AS SELECT user_id, item_id, rating FROM pairs WHERE (SELECT meanwhile.hook());
 CREATE VIEW names AS SELECT i AS item_id, 'item ' || i AS name FROM generate_series(1, 10) i WHERE (SELECT meanwhile.hook());
-SELECT users, items FROM mf_train('v', model => 'm', feedback => 'implicit', factors => 2, iterations => 2, verbose => false, index => false);
+SELECT users, items FROM mf_train('v', model => 'm', feedback => 'implicit', factors => 2, iterations => 2, verbose => false, options => '{"index": false}');
 
 -- What might be taken for the tables: the id is where a pointer could be.
 CREATE TABLE other_items (item_id bigint PRIMARY KEY, bias real, factors real[], ratings int, rating_sum float8, digest bigint);
@@ -87,7 +87,7 @@ END $$;
  */
 CREATE TABLE calls (n int GENERATED ALWAYS AS IDENTITY, name text, hook text, caller text, call text);
 INSERT INTO calls (name, hook, caller, call) VALUES
-	('mf_train', 'view', 'owner', $$SELECT (users, items, ratings)::text FROM mf_train('v', model => 'm', feedback => 'implicit', factors => 2, iterations => 2, verbose => false, index => false)$$),
+	('mf_train', 'view', 'owner', $$SELECT (users, items, ratings)::text FROM mf_train('v', model => 'm', feedback => 'implicit', factors => 2, iterations => 2, verbose => false, options => '{"index": false}')$$),
 	('mf_retrain', 'view', 'owner', $$SELECT (users, items, ratings)::text FROM mf_retrain('m', iterations => 1, verbose => false)$$),
 	('mf_refresh', 'view', 'owner', $$SELECT t::text FROM mf_refresh('m') t$$),
 	('mf_refresh of some', 'view', 'owner', $$SELECT t::text FROM mf_refresh('m', ARRAY[1, 2], ARRAY[3]) t$$),
@@ -97,7 +97,7 @@ INSERT INTO calls (name, hook, caller, call) VALUES
 	('mf_topk_all of some', 'view', 'reader', $$SELECT string_agg(t::text, '') FROM mf_topk_all(ARRAY[1, 2], 3, 'm') t$$),
 	('mf_explain', 'view', 'reader', $$SELECT string_agg(t::text, '') FROM mf_explain(1, 5, 3, 'm') t$$),
 	('mf_evaluate', 'view', 'reader', $$SELECT t::text FROM mf_evaluate('m', 'v', exclude_train => false) t WHERE method = 'model'$$),
-	('mf_tune', 'view', 'owner', $$CALL mf_tune('v', '{"factors": 2, "iterations": 1, "feedback": "implicit"}', results => 'trials', metric => 'ndcg', verbose => false, best => NULL, score => NULL)$$),
+	('mf_tune', 'view', 'owner', $$CALL mf_tune('v', grid => '{"factors": 2, "iterations": 1, "feedback": "implicit"}', results => 'trials', metric => 'ndcg', verbose => false, best => NULL, score => NULL)$$),
 	('mf_map_svg', 'view', 'reader', $$SELECT md5(mf_map_svg('m', 'items', 'names', 'name'))$$),
 	('mf_fold_in', 'row', 'reader', $$SELECT mf_fold_in(CASE WHEN item_id = 5 AND hook() THEN 5 ELSE item_id END, rating, 'm')::text FROM (SELECT * FROM pairs WHERE user_id = 1 ORDER BY item_id OFFSET 0) s$$),
 	('mf_topk', 'policy', 'reader', $$SELECT string_agg(t::text, '') FROM mf_topk(1, 3, 'm') t$$),
@@ -111,7 +111,7 @@ INSERT INTO calls (name, hook, caller, call) VALUES
 	('mf_fold_in', 'policy', 'reader', $$SELECT mf_fold_in(item_id, rating, 'm')::text FROM pairs WHERE user_id = 1$$),
 	('mf_map', 'policy', 'reader', $$SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM mf_map('m', 'items') t$$),
 	('mf_map_svg', 'policy', 'reader', $$SELECT md5(mf_map_svg('m', 'users'))$$),
-	('mf_train', 'trigger', 'owner', $$SELECT (users, items, ratings)::text FROM mf_train('v', model => 'm', feedback => 'implicit', factors => 2, iterations => 2, verbose => false, index => false)$$),
+	('mf_train', 'trigger', 'owner', $$SELECT (users, items, ratings)::text FROM mf_train('v', model => 'm', feedback => 'implicit', factors => 2, iterations => 2, verbose => false, options => '{"index": false}')$$),
 	('mf_retrain', 'trigger', 'owner', $$SELECT (users, items, ratings)::text FROM mf_retrain('m', iterations => 1, verbose => false)$$),
 	('mf_refresh of some', 'trigger', 'owner', $$SELECT t::text FROM mf_refresh('m', ARRAY[1, 2], ARRAY[3]) t$$),
 	('mf_train_sharded', 'trigger', 'owner', $$SELECT (users, items, ratings)::text FROM mf_train_sharded('by_user', 'by_item', '{user_copy}'::regclass[], '{item_copy}'::regclass[], model => 'm', feedback => 'implicit', factors => 2, iterations => 2, verbose => false)$$);

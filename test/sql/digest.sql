@@ -57,7 +57,7 @@ BEGIN
 	FOR t IN SELECT * FROM types LOOP
 		EXECUTE format('CREATE TABLE typed%s AS SELECT %s AS user_id, %s AS item_id, %s AS rating FROM (SELECT user_id u, item_id i, rating FROM stars) s',
 			t.n, t.users, t.items, t.rating);
-		PERFORM mf_train(format('typed%s', t.n)::regclass, model => 'typed' || t.n, factors => 2, iterations => 2, verbose => false, index => false);
+		PERFORM mf_train(format('typed%s', t.n)::regclass, model => 'typed' || t.n, factors => 2, iterations => 2, verbose => false, options => '{"index": false}');
 	END LOOP;
 END $$;
 SET timezone = 'Asia/Tokyo';
@@ -71,7 +71,7 @@ SELECT mf_digest(1, 2) = mf_digest('1'::text, 2) AS one_text, mf_digest(NULL::in
 -- Changes at random: those whose ratings are others are found, and no others
 CREATE TABLE many AS SELECT u AS user_id, i AS item_id, 1 + abs(hashint4(u * 1000 + i)) % 5 AS rating
 FROM generate_series(1, 300) u, generate_series(1, 80) i WHERE abs(hashint4(u * 7919 + i)) % 4 = 0;
-SELECT 1 FROM mf_train('many', model => 'many', factors => 3, iterations => 2, verbose => false, index => false);
+SELECT 1 FROM mf_train('many', model => 'many', factors => 3, iterations => 2, verbose => false, options => '{"index": false}');
 CREATE FUNCTION contents() RETURNS TABLE (side text, id int, contents text) LANGUAGE sql AS $$
 	SELECT 'user', user_id, string_agg(item_id || ':' || rating, ',' ORDER BY item_id, rating) FROM many GROUP BY 2
 	UNION ALL SELECT 'item', item_id, string_agg(user_id || ':' || rating, ',' ORDER BY user_id, rating) FROM many GROUP BY 2 $$;
@@ -106,7 +106,7 @@ INSERT INTO many SELECT user_id + 2000, item_id, rating FROM many, generate_seri
 SET maintenance_work_mem = '1MB';
 SELECT users, new_users FROM mf_refresh('many');
 SELECT try(2, 50), try(5, 60);
-SELECT 1 FROM mf_train('many', model => 'many', factors => 3, iterations => 2, verbose => false, index => false);
+SELECT 1 FROM mf_train('many', model => 'many', factors => 3, iterations => 2, verbose => false, options => '{"index": false}');
 SELECT d.users = m.users || ' of ' || m.users AS users, d.items = m.items || ' of ' || m.items AS items
 FROM digests('many', 'many', 'user_id', 'item_id') d, mf_models m WHERE m.model = 'many' AND m.schema = 'digests';
 SELECT users, items FROM mf_refresh('many');
@@ -116,7 +116,7 @@ SELECT users, items FROM mf_refresh('many');
 -- Where training chose among the pairs, others decide about one's own
 CREATE TABLE chosen AS SELECT user_id, item_id, rating FROM stars;
 INSERT INTO chosen VALUES (1, 900, 3), (3, 900, 2);
-SELECT 1 FROM mf_train('chosen', model => 'chosen', factors => 2, min_item_ratings => 3, verbose => false);
+SELECT 1 FROM mf_train('chosen', model => 'chosen', factors => 2, verbose => false, options => '{"min_item_ratings": 3}');
 SELECT users, items, new_items FROM mf_refresh('chosen');
 INSERT INTO chosen VALUES (5, 900, 4);
 SELECT users, items, new_items FROM mf_refresh('chosen');

@@ -215,7 +215,7 @@ FROM fast f JOIN slow s USING (method) ORDER BY method;
 
 -- Behind a sigmoid a model's own penalty of the biases is on another scale: the
 -- baseline is the same beside it.
-SELECT mf_train('learn', model => 'curved', rating_range => '[0,6]', factors => 2, iterations => 1, verbose => false) IS NOT NULL AS trained;
+SELECT mf_train('learn', model => 'curved', factors => 2, iterations => 1, verbose => false, options => '{"rating_range": "[0,6]"}') IS NOT NULL AS trained;
 SELECT c.rmse = f.rmse AND c.mae = f.mae AS same_baseline
 FROM fast f, mf_evaluate('curved', 'exam', k => 7, relevant => 4, baselines => true) c
 WHERE c.method = 'biases' AND f.method = 'biases';
@@ -245,7 +245,7 @@ SELECT u AS user_id, (hashint4(u * 31 + k) & 8191) AS item_id, (1 + (hashint4(u 
 FROM generate_series(1, 8000) u, generate_series(1, 16) k;
 CREATE VIEW many_learn AS SELECT * FROM many WHERE NOT mf_holdout(user_id, item_id);
 CREATE VIEW many_exam AS SELECT * FROM many WHERE mf_holdout(user_id, item_id);
-SELECT users, items > 8000 AS items FROM mf_train('many_learn', model => 'big', factors => 64, iterations => 1, verbose => false, index => false);
+SELECT users, items > 8000 AS items FROM mf_train('many_learn', model => 'big', factors => 64, iterations => 1, verbose => false, options => '{"index": false}');
 SET max_parallel_maintenance_workers = 2;
 CREATE TABLE parallel AS SELECT * FROM mf_evaluate('big', 'many_exam');
 SET max_parallel_maintenance_workers = 0;

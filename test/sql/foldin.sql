@@ -18,12 +18,10 @@ INSERT INTO ratings SELECT u, u + 100, NULL FROM generate_series(1, 60) u;
 CREATE INDEX ON ratings (user_id);
 SET client_min_messages = warning;
 SELECT model, users, items FROM mf_train('ratings', model => 'films', factors => 6, iterations => 3, verbose => false);
-SELECT model, users, items FROM mf_train('ratings', model => 'clicks', feedback => 'implicit', factors => 5,
-	unobserved_weight => 0.1, iterations => 3, verbose => false);
-SELECT model, users, items FROM mf_train('ratings', model => 'descent', solver => 'sgd', factors => 4, iterations => 5, gravity => 0.2,
-	verbose => false);
-SELECT model, users, items FROM mf_train('ratings', model => 'drawn', feedback => 'implicit', solver => 'sgd', factors => 4, iterations => 5,
-	gravity => 3, alpha => 0.7, verbose => false);
+SELECT model, users, items FROM mf_train('ratings', model => 'clicks', feedback => 'implicit', factors => 5, iterations => 3, verbose => false, options => '{"unobserved_weight": 0.1}');
+SELECT model, users, items FROM mf_train('ratings', model => 'descent', factors => 4, iterations => 5,
+	verbose => false, options => '{"solver": "sgd", "unobserved_weight": 0.025}');
+SELECT model, users, items FROM mf_train('ratings', model => 'drawn', feedback => 'implicit', factors => 4, iterations => 5, alpha => 0.7, verbose => false, options => '{"solver": "sgd", "unobserved_weight": 0.375}');
 RESET client_min_messages;
 
 -- The reference. `pairs` is a query of (item_id, value); x is the factors and,
@@ -96,17 +94,17 @@ FROM (SELECT user_id, mf_fold_in(item_id, rating, 'clicks') v FROM ratings GROUP
 -- So they do with all options that the equations know.
 CREATE FUNCTION fold_all(options jsonb) RETURNS TABLE (users bigint, same boolean) LANGUAGE plpgsql AS $$
 BEGIN
-	PERFORM mf_train_with('ratings', '{"factors": 5, "iterations": 3, "verbose": false, "index": false}' || options, model => 'varied');
+	PERFORM mf_train('ratings', model => 'varied', options => '{"factors": 5, "iterations": 3, "verbose": false, "index": false}' || options);
 	RETURN QUERY SELECT count(*), max(as_x(v) <-> (u.factors || u.bias)) < 1e-4
 	FROM (SELECT user_id, mf_fold_in(item_id, rating, 'varied') v FROM ratings GROUP BY user_id) f JOIN varied_users u USING (user_id);
 	PERFORM mf_drop('varied');
 END $$;
 SET client_min_messages = warning;
-SELECT o AS options, f.* FROM unnest(ARRAY['{"bias": false}', '{"center": false}', '{"bias": false, "center": false}', '{"gravity": 0.5}',
-	'{"gravity": 2, "bias": false}', '{"reg_exponent": 0}', '{"reg_exponent": 1, "regularization": 0.05}', '{"bias_regularization": 0}',
+SELECT o AS options, f.* FROM unnest(ARRAY['{"bias": false}', '{"center": false}', '{"bias": false, "center": false}', '{"unobserved_weight": 0.0625}',
+	'{"unobserved_weight": 0.25, "bias": false}', '{"reg_exponent": 0}', '{"reg_exponent": 1, "regularization": 0.05}', '{"bias_regularization": 0}',
 	'{"min_user_ratings": 25}', '{"init_std": 0.5, "seed": 7}', '{"feedback": "implicit"}',
 	'{"feedback": "implicit", "unobserved_weight": 0}', '{"feedback": "implicit", "alpha": 40, "unobserved_weight": 1}',
-	'{"feedback": "implicit", "gravity": 3, "reg_exponent": 1}']) WITH ORDINALITY x (o, n),
+	'{"feedback": "implicit", "unobserved_weight": 0.375, "reg_exponent": 1}']) WITH ORDINALITY x (o, n),
 	LATERAL fold_all(o::jsonb) f ORDER BY n;
 RESET client_min_messages;
 
@@ -125,8 +123,7 @@ SELECT pg_typeof(mf_fold_in(7, 4)), array_length((mf_fold_in(7, 4)).factors, 1);
 
 -- Descent to the end of the same objective gives the same vectors.
 CREATE TABLE small AS SELECT user_id, item_id, avg(rating)::real AS rating FROM ratings WHERE user_id <= 8 AND item_id <= 60 GROUP BY 1, 2;
-SELECT iterations FROM mf_train('small', model => 'bottom', solver => 'sgd', optimizer => 'adam', batch_size => 0, schedule => 'one_cycle',
-	learning_rate => 0.02, iterations => 20000, regularization => 0.3, factors => 2, verbose => false, index => false);
+SELECT iterations FROM mf_train('small', model => 'bottom', iterations => 20000, regularization => 0.3, factors => 2, verbose => false, options => '{"solver": "sgd", "optimizer": "adam", "batch_size": 0, "schedule": "one_cycle", "learning_rate": 0.02, "index": false}');
 SELECT count(*), max(as_x(v) <-> (u.factors || u.bias)) < 1e-3 AS same, min(-(factors <#> factors)) > 0.01 AS not_nothing
 FROM (SELECT user_id, mf_fold_in(item_id, rating, 'bottom') v FROM small GROUP BY user_id) f JOIN bottom_users u USING (user_id);
 -- Such models serve newcomers as others do ...
@@ -143,7 +140,7 @@ ROLLBACK;
 SET client_min_messages = warning;
 SELECT count(*) FROM unnest(ARRAY['{"loss": "bpr"}', '{"loss": "logistic"}', '{"rating_range": "[1,5]"}', '{"solver": "sgd", "weight_decay": 0.01}',
 	'{"solver": "sgd", "feedback": "implicit", "negatives": 3}']) WITH ORDINALITY x (o, n),
-	mf_train_with('ratings', '{"factors": 3, "iterations": 1, "verbose": false}' || o::jsonb, model => 'other_' || n);
+	mf_train('ratings', model => 'other_' || n, options => '{"factors": 3, "iterations": 1, "verbose": false}' || o::jsonb);
 RESET client_min_messages;
 SELECT mf_fold_in(3, 4, 'other_1');
 SELECT mf_fold_in(3, 4, 'other_2');
@@ -275,9 +272,8 @@ ROLLBACK;
 -- A model of some of the ratings: what training left out says nothing live either, but is not recommended.
 CREATE TABLE dated AS SELECT *, date '2024-01-01' + user_id * item_id % 300 AS at FROM ratings;
 SET client_min_messages = error;
-SELECT users, items FROM mf_train('dated', model => 'picky', factors => 5, min_rating => 1.7, time_col => 'at', since => date '2024-02-01', verbose => false);
-SELECT users, items FROM mf_train('dated', rating_col => NULL, model => 'late', feedback => 'implicit', factors => 5, time_col => 'at',
-	since => '2024-02-01'::text, verbose => false);
+SELECT users, items FROM mf_train('dated', model => 'picky', factors => 5, time_col => 'at', verbose => false, options => '{"min_rating": 1.7, "since": "2024-02-01"}');
+SELECT users, items FROM mf_train('dated', rating_col => NULL, model => 'late', feedback => 'implicit', factors => 5, time_col => 'at', verbose => false, options => jsonb_build_object('since', '2024-02-01'::text));
 RESET client_min_messages;
 SELECT model, count(*) > 5000 AS many, bool_and(near(l.score, s.score)) AS same FROM (VALUES ('picky'), ('late')) m (model), picky_users u,
 	LATERAL mf_topk(u.user_id, 300, model) s JOIN LATERAL mf_topk(u.user_id, 300, model, live => true) l USING (item) GROUP BY 1 ORDER BY 1;
@@ -398,7 +394,7 @@ CREATE TABLE visits AS SELECT date '2000-01-01' + user_id AS day, lpad(item_id::
 	FROM ratings GROUP BY 1, 2;
 CREATE TABLE words AS SELECT 'user ' || user_id AS u, 'item ' || item_id AS i, rating FROM ratings;
 SET client_min_messages = error;
-SELECT users, items FROM mf_train('visits', 'day', 'page', 'n', 'visits', 'implicit', 4, verbose => false);
+SELECT users, items FROM mf_train('visits', 'day', 'page', 'n', 'visits', 'implicit', factors => 4, verbose => false);
 SELECT users, items FROM mf_train('words', 'u', 'i', model => 'words', factors => 4, verbose => false);
 RESET client_min_messages;
 SELECT max((mf_fold_in).factors <-> factors) < 1e-5 FROM (SELECT day, mf_fold_in(page, n, 'visits') FROM visits GROUP BY 1) v

@@ -39,7 +39,7 @@ DECLARE
 	list text := format('SELECT string_agg(m.i || '':'' || round(x.score::numeric, 4), '' '' ORDER BY x.score DESC, m.i) FROM %%s x JOIN %s m ON m.item_id::text = x.item', items);
 	q record;
 BEGIN
-	PERFORM mf_train(source::regclass, model => model || '_held', factors => 2, holdout => 0.1, iterations => 1, verbose => false, index => false);
+	PERFORM mf_train(source::regclass, model => model || '_held', factors => 2, holdout => 0.1, iterations => 1, verbose => false, options => '{"index": false}');
 	FOR q IN SELECT * FROM (VALUES
 		('predict', format('SELECT round(mf_predict(%L, %L, %L)::numeric, 4)', u1, i1, model)),
 		('topk', format(list, format('mf_topk(%L, 4, %L)', u1, model))),
@@ -102,9 +102,9 @@ BEGIN
 	TRUNCATE r_int;
 	INSERT INTO r_int SELECT u, i, rating FROM base b;
 
-	PERFORM mf_train('r_int', model => 'twin', factors => 3, verbose => false, index => false);
+	PERFORM mf_train('r_int', model => 'twin', factors => 3, verbose => false, options => '{"index": false}');
 	SELECT t.users || ' ' || t.items || ' ' || t.ratings || ' ' || (abs(t.error - m.error) < 0.05) INTO trained
-	FROM mf_train('r_type', model => 'm', factors => 3, verbose => false, index => false) t, mf_models m
+	FROM mf_train('r_type', model => 'm', factors => 3, verbose => false, options => '{"index": false}') t, mf_models m
 	WHERE m.schema = 'id_types' AND m.model = 'twin';
 	UPDATE m_users x SET bias = t.bias, factors = t.factors FROM twin_users t JOIN ids i ON i.n = t.user_id WHERE i.id::text = x.user_id::text;
 	UPDATE m_items x SET bias = t.bias, factors = t.factors FROM twin_items t JOIN ids i ON i.n = t.item_id WHERE i.id::text = x.item_id::text;
@@ -143,7 +143,7 @@ SELECT t.type, c.* FROM (VALUES
 -- the answers that all of these are compared with are answers
 TRUNCATE r_int;
 INSERT INTO r_int SELECT u, i, rating FROM base;
-SELECT users FROM mf_train('r_int', model => 'twin', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('r_int', model => 'twin', factors => 3, verbose => false, options => '{"index": false}');
 SELECT what, answer IS NOT NULL AND answer <> '' AS answered FROM answers('twin', 'r_int', '1', '2', '7', '3', '4');
 SELECT what, CASE WHEN what LIKE 'refresh%' THEN answer END AS counts FROM refreshed('twin', 'r_int', '1', '3', '5', '24', '3', '4', 'int');
 SELECT mf_drop('twin'), mf_drop('twin_held');
@@ -159,13 +159,13 @@ SELECT pg_typeof(id), count(*) FROM mf_map(NULL::int[], model => 'm', side => 'u
 
 -- padding that an unbounded char type keeps does not tell ids apart
 CREATE TABLE padded AS SELECT ('u' || u || CASE WHEN i % 2 = 0 THEN '' ELSE '   ' END)::bpchar AS user_id, i AS item_id, rating FROM base;
-SELECT users FROM mf_train('padded', model => 'p', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('padded', model => 'p', factors => 3, verbose => false, options => '{"index": false}');
 SELECT count(*) = (SELECT count(*) FROM base WHERE u = 2) AS all FROM mf_explain('u2', '3', 100, 'p');
 SELECT * FROM mf_refresh('p');
 
 -- a column of integers that has become wider, or narrower, holds the model's ids still
 CREATE TABLE widened AS SELECT u AS user_id, i AS item_id, rating FROM base;
-SELECT users FROM mf_train('widened', model => 'w', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('widened', model => 'w', factors => 3, verbose => false, options => '{"index": false}');
 CREATE TABLE lists AS SELECT 'int' AS type, l, t.* FROM unnest('{f,t}'::bool[]) l, mf_topk(1, 20, 'w', live => l) t;
 CREATE TABLE reasons AS SELECT 'int' AS type, e.* FROM mf_explain(1, 2, 20, 'w') e;
 CREATE TABLE everyone AS SELECT 'int' AS type, a.* FROM mf_topk_all(20, 'w') a;

@@ -8,7 +8,7 @@ CREATE SCHEMA kept_rows;
 SET search_path = kept_rows, public;
 CREATE TABLE ratings AS SELECT u AS user_id, i AS item_id, (1 + (u * i) % 5)::real AS rating
 FROM generate_series(1, 30) u, generate_series(1, 20) i WHERE (u + i) % 3 > 0;
-SELECT users, items FROM mf_train('ratings', model => 'm', factors => 3, verbose => false, index => false);
+SELECT users, items FROM mf_train('ratings', model => 'm', factors => 3, verbose => false, options => '{"index": false}');
 CREATE TABLE before AS SELECT * FROM m_users;
 DELETE FROM ratings WHERE user_id = 7;
 CREATE FUNCTION try(obstacle text) RETURNS TABLE (what text, error text, code text) LANGUAGE plpgsql AS $$
@@ -82,7 +82,7 @@ SELECT mf_train('ratings', model => 'm', verbose => false);
 SELECT mf_refresh('m');
 \set VERBOSITY terse
 INSERT INTO mf_models SELECT * FROM record;
-SELECT users FROM mf_train('ratings', model => 'm', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('ratings', model => 'm', factors => 3, verbose => false, options => '{"index": false}');
 DELETE FROM mf_models WHERE schema = 'kept_rows';
 ALTER TABLE m_users DROP COLUMN bias;
 \set VERBOSITY default

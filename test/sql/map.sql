@@ -67,9 +67,9 @@ SELECT * FROM check_svg(mf_history_svg());
 
 -- The numbers along an axis all have as many decimals
 BEGIN;
-UPDATE mf_history SET error = 0.508 + 0.0001 / iteration, loss = 33782.5 + 3.0 / iteration WHERE model = 'stars' AND schema = 'mf_map';
+UPDATE mf_history SET error = 0.508 + 0.0001 / iteration, objective = 33782.5 + 3.0 / iteration WHERE model = 'stars' AND schema = 'mf_map';
 SELECT array_agg(t[1] ORDER BY n) FROM regexp_matches(mf_history_svg('stars'), '"end" font-size="12" fill="#222">([^<]*)<', 'g') WITH ORDINALITY m (t, n);
-UPDATE mf_history SET loss = 1e16 / iteration, error = -1e-9 * iteration WHERE model = 'stars' AND schema = 'mf_map';
+UPDATE mf_history SET objective = 1e16 / iteration, error = -1e-9 * iteration WHERE model = 'stars' AND schema = 'mf_map';
 SELECT array_agg(t[1] ORDER BY n) FROM regexp_matches(mf_history_svg('stars'), '"end" font-size="12" fill="#222">([^<]*)<', 'g') WITH ORDINALITY m (t, n);
 ROLLBACK;
 

@@ -15,8 +15,8 @@ SELECT * FROM mf_map(NULL::text, 'm');
 SELECT count(*) FROM mf_map(id_type => NULL::text, model => 'm');
 
 -- models whose names need quotes
-SELECT users FROM mf_train('r', model => '"my films"', factors => 3, verbose => false, index => false);
-SELECT users FROM mf_train('r', model => '"Mixed"', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('r', model => '"my films"', factors => 3, verbose => false, options => '{"index": false}');
+SELECT users FROM mf_train('r', model => '"Mixed"', factors => 3, verbose => false, options => '{"index": false}');
 SELECT * FROM mf_topk(1, 3, 'my films');
 SELECT * FROM mf_topk(1, 3, 'Mixed');
 SELECT * FROM mf_topk(1, 3, 'messages.Mixed');
@@ -39,7 +39,7 @@ CREATE TABLE views (customer uuid, movie text, title text, stars int, weight rea
 SELECT mf_train('views');
 SELECT mf_train('views', 'customer');
 SELECT mf_train('views', 'customer', 'movie');
-SELECT mf_train('views', 'customer', 'movie', 'stars', time_col => 'created', since => now());
+SELECT mf_train('views', 'customer', 'movie', 'stars', time_col => 'created', options => jsonb_build_object('since', now()));
 SELECT mf_train('views', 'customers', 'movie', 'stars');
 SELECT mf_train('views', 'Customer', 'Movie', 'Stars');
 CREATE TABLE letters (a int, b int, c int, d text);
@@ -49,7 +49,7 @@ CREATE TABLE pairs (user_id int, item_id int);
 SELECT mf_train('pairs');
 CREATE TABLE wide AS SELECT 1 AS user_id, 1 AS c1, 2 AS c2, 3 AS c3, 4 AS c4, 5 AS c5, 6 AS c6, 7 AS c7, 8 AS c8, 9 AS c9, 10 AS c10, 11 AS c11;
 SELECT mf_train('wide');
-SELECT users FROM mf_train('r', model => 'renamed', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('r', model => 'renamed', factors => 3, verbose => false, options => '{"index": false}');
 ALTER TABLE r RENAME rating TO stars;
 SELECT mf_refresh('renamed');
 SELECT mf_retrain('renamed');
@@ -59,16 +59,16 @@ ALTER TABLE r RENAME stars TO rating;
 SET client_min_messages = notice;
 CREATE TABLE cents AS SELECT user_id, item_id, 1700000000 + rating AS rating FROM r;
 CREATE INDEX ON cents (user_id);
-SELECT users FROM mf_train('cents', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('cents', factors => 3, verbose => false, options => '{"index": false}');
 CREATE TABLE counts AS SELECT user_id, item_id, rating * 10000001 AS rating FROM r;
-SELECT users FROM mf_train('counts', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('counts', factors => 3, verbose => false, options => '{"index": false}');
 CREATE TABLE same AS SELECT user_id, item_id, 1700000001 AS rating FROM r;
-SELECT users FROM mf_train('same', factors => 3, verbose => false, index => false);
+SELECT users FROM mf_train('same', factors => 3, verbose => false, options => '{"index": false}');
 SET client_min_messages = warning;
 CREATE TABLE tiny AS SELECT u AS user_id, i AS item_id, (1 + (u * i) % 3) * 1e-18::float8 AS rating
 FROM generate_series(1, 20) u, generate_series(1, 20) i WHERE (u + i) % 3 > 0;
 SELECT users FROM mf_train('tiny', verbose => false);
-SELECT users FROM mf_train('r', model => 'unregularized', factors => 20, regularization => 0, bias_regularization => 0, verbose => false);
+SELECT users FROM mf_train('r', model => 'unregularized', factors => 20, regularization => 0, verbose => false, options => '{"bias_regularization": 0}');
 
 -- a column's type or name that changes: the model's tables can follow it
 ALTER TABLE r ALTER user_id TYPE bigint;
@@ -88,35 +88,35 @@ CREATE TABLE urls AS SELECT u AS user_id,
 	(SELECT string_agg(md5((i * 1000 + g)::text), '') FROM generate_series(1, 120) g) AS item_id, 1 + (u * i) % 5 AS rating
 FROM generate_series(1, 10) u, generate_series(1, 5) i;
 \set VERBOSITY terse
-SELECT users FROM mf_train('urls', factors => 2, iterations => 1, index => false);
-SELECT users FROM mf_train('urls', 'item_id', 'user_id', factors => 2, iterations => 1, index => false);
+SELECT users FROM mf_train('urls', factors => 2, iterations => 1, options => '{"index": false}');
+SELECT users FROM mf_train('urls', 'item_id', 'user_id', factors => 2, iterations => 1, options => '{"index": false}');
 \set VERBOSITY default
 UPDATE urls SET item_id = repeat(left(item_id, 100), 300);
-SELECT items FROM mf_train('urls', factors => 2, iterations => 1, index => false, verbose => false);
+SELECT items FROM mf_train('urls', factors => 2, iterations => 1, verbose => false, options => '{"index": false}');
 
 -- a name that is taken from the table, by another schema's table of that name
 CREATE SCHEMA messages_a;
 CREATE SCHEMA messages_b;
 CREATE TABLE messages_a.stars AS SELECT * FROM r;
 CREATE TABLE messages_b.stars AS SELECT user_id + 100 AS user_id, item_id, rating FROM r;
-SELECT model FROM mf_train('messages_a.stars', factors => 2, verbose => false, index => false);
-SELECT model FROM mf_train('messages_b.stars', factors => 2, verbose => false, index => false);
+SELECT model FROM mf_train('messages_a.stars', factors => 2, verbose => false, options => '{"index": false}');
+SELECT model FROM mf_train('messages_b.stars', factors => 2, verbose => false, options => '{"index": false}');
 \set VERBOSITY terse
-SELECT model FROM mf_train_with('messages_b.stars', '{"factors": 2, "verbose": false}');
+SELECT model FROM mf_train('messages_b.stars', options => '{"factors": 2, "verbose": false}');
 \set VERBOSITY default
-SELECT model FROM mf_train('messages_a.stars', factors => 2, verbose => false, index => false);
-SELECT model FROM mf_train('messages_b.stars', model => 'stars', factors => 2, verbose => false, index => false);
+SELECT model FROM mf_train('messages_a.stars', factors => 2, verbose => false, options => '{"index": false}');
+SELECT model FROM mf_train('messages_b.stars', model => 'stars', factors => 2, verbose => false, options => '{"index": false}');
 DROP TABLE messages_b.stars;
-SELECT model FROM mf_train('messages_a.stars', factors => 2, verbose => false, index => false);
+SELECT model FROM mf_train('messages_a.stars', factors => 2, verbose => false, options => '{"index": false}');
 
 -- whole numbers as JavaScript and data frames write them
-SELECT iterations FROM mf_train_with('r', '{"iterations": 2.0, "factors": 3.00, "seed": 1e1, "verbose": false}', model => 'j');
+SELECT iterations FROM mf_train('r', model => 'j', options => '{"iterations": 2.0, "factors": 3.00, "seed": 1e1, "verbose": false}');
 SELECT options FROM mf_models WHERE schema = 'messages' AND model = 'j';
-SELECT iterations FROM mf_train_with('r', '{"iterations": "2.0", "verbose": false}', model => 'j');
-SELECT iterations FROM mf_train_with('r', '{"iterations": 2.5}', model => 'j');
+SELECT iterations FROM mf_train('r', model => 'j', options => '{"iterations": "2.0", "verbose": false}');
+SELECT iterations FROM mf_train('r', model => 'j', options => '{"iterations": 2.5}');
 UPDATE mf_models SET options = options || '{"iterations": 2.0}' WHERE schema = 'messages' AND model = 'j';
 SELECT iterations > 0 AS retrained FROM mf_retrain('j', verbose => false);
-CALL mf_tune('r', '{"factors": [2.0, 2, 4.0], "iterations": 1}', verbose => false, results => 'found') \gset
+CALL mf_tune('r', grid => '{"factors": [2.0, 2, 4.0], "iterations": 1}', verbose => false, results => 'found') \gset
 SELECT options FROM found ORDER BY trial;
 
 -- parameters as drivers send them, with the casts that they need
@@ -127,7 +127,7 @@ PREPARE untyped AS SELECT count(*) FROM (SELECT item_id FROM n_items ORDER BY fa
 EXECUTE untyped('{1,2,3}');
 SELECT count(*) FROM (SELECT item_id FROM n_items ORDER BY factors <#> ARRAY[0.5, 1, 2] LIMIT 2) x;
 CREATE TABLE timed AS SELECT *, date '2020-01-01' + item_id AS at FROM r;
-PREPARE since AS SELECT ratings FROM mf_train('timed', model => 'n', factors => 3, verbose => false, time_col => 'at', since => $1::text);
+PREPARE since AS SELECT ratings FROM mf_train('timed', model => 'n', factors => 3, verbose => false, time_col => 'at', options => jsonb_build_object('since', $1::text));
 EXECUTE since('2020-01-11');
 PREPARE holdout AS SELECT ratings FROM mf_train('r', model => 'n', factors => 3, verbose => false, holdout => $1::text);
 EXECUTE holdout(NULL);

@@ -150,7 +150,7 @@ SELECT owner, me FROM look();
 
 -- Trials in another's table: who owns it may read what they tell of
 SET ROLE regress_owner_team;
-CALL mf_tune('ratings', '{"factors": [2]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
+CALL mf_tune('ratings', grid => '{"factors": [2]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
 CREATE FUNCTION note_trial() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO owner_rights.fired VALUES ('trial', current_user);
@@ -158,21 +158,21 @@ BEGIN
 END $$;
 CREATE TRIGGER note BEFORE INSERT ON trials FOR EACH ROW EXECUTE FUNCTION note_trial();
 RESET ROLE;
-CALL mf_tune('ratings', '{"factors": [3]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
+CALL mf_tune('ratings', grid => '{"factors": [3]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
 SELECT command, by, :score > 0 AS scored FROM fired WHERE command = 'trial';
-CALL mf_tune('private', '{"factors": [3]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
-CALL mf_tune('ratings', '{"factors": [4]}', results => 'trials', trials => 1, test => 'private', verbose => false, best => NULL, score => NULL) \gset
+CALL mf_tune('private', grid => '{"factors": [3]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
+CALL mf_tune('ratings', grid => '{"factors": [4]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL, options => '{"test": "private"}') \gset
 ALTER TABLE ratings ENABLE ROW LEVEL SECURITY;
-CALL mf_tune('ratings', '{"factors": [5]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
+CALL mf_tune('ratings', grid => '{"factors": [5]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
 ALTER TABLE ratings DISABLE ROW LEVEL SECURITY;
 GRANT SELECT ON ratings TO regress_owner_other;
 GRANT CREATE ON SCHEMA owner_rights TO regress_owner_other;
 SET ROLE regress_owner_other;
-CALL mf_tune('ratings', '{"factors": [6]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
+CALL mf_tune('ratings', grid => '{"factors": [6]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
 RESET ROLE;
 GRANT SELECT, INSERT ON trials TO regress_owner_other;
 SET ROLE regress_owner_other;
-CALL mf_tune('ratings', '{"factors": [6]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
+CALL mf_tune('ratings', grid => '{"factors": [6]}', results => 'trials', trials => 1, verbose => false, best => NULL, score => NULL) \gset
 RESET ROLE;
 SELECT trial, source, options, error IS NULL AS ok FROM trials ORDER BY trial;
 

@@ -195,8 +195,7 @@ BEGIN
 			 FROM (SELECT 'users' side, a, b, sum(factors[a]::float8 * factors[b]) g FROM views_users, generate_series(1, 3) a, generate_series(1, 3) b GROUP BY 2, 3
 				UNION ALL SELECT 'items', a, b, sum(factors[a]::float8 * factors[b]) FROM views_items, generate_series(1, 3) a, generate_series(1, 3) b GROUP BY 2, 3) t,
 				mf_models m WHERE m.schema = 'mf_refresh' AND m.model = 'views')
-		FROM %1$I x JOIN (SELECT %2$I, mf_solve(o.factors, r.rating, (SELECT mf_implicit(alpha, regularization, reg_exponent, unobserved_weight,
-				(SELECT count(*) FROM %3$I), (SELECT mf_gramian(factors) FROM %3$I)) FROM mf_models WHERE schema = 'mf_refresh' AND model = 'views')) x
+		FROM %1$I x JOIN (SELECT %2$I, mf_solve(o.factors, r.rating, (SELECT mf_solve_options(jsonb_build_object('feedback', 'implicit', 'alpha', alpha, 'regularization', regularization, 'reg_exponent', reg_exponent, 'unobserved_weight', unobserved_weight, 'others', (SELECT count(*) FROM %3$I)), (SELECT mf_gramian(factors) FROM %3$I)) FROM mf_models WHERE schema = 'mf_refresh' AND model = 'views')) x
 			FROM many r JOIN %3$I o USING (%4$I) WHERE %2$I = ANY ($1) GROUP BY 1) s USING (%2$I)
 		$q$, 'views_' || side, me, 'views_' || other, rtrim(other, 's') || '_id') USING which;
 END $$;
@@ -255,12 +254,12 @@ UPDATE ratings SET at = '2024-01-01 00:00+00' WHERE item_id % 3 = 0;
 CREATE VIEW lately AS SELECT * FROM ratings WHERE at >= '2024-03-01 00:00+00' AND rating >= 1.5;
 CREATE VIEW trained AS SELECT * FROM ratings WHERE NOT mf_holdout(user_id, item_id, 0.25, -1);
 CREATE VIEW often AS SELECT * FROM ratings WHERE user_id IN (SELECT user_id FROM ratings GROUP BY 1 HAVING count(*) >= 8);
-SELECT 1 FROM mf_train('ratings', model => 'a1', factors => 3, time_col => 'at', since => timestamptz '2024-03-01 00:00+00', min_rating => 1.5, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'a1', factors => 3, time_col => 'at', verbose => false, options => jsonb_build_object('since', timestamptz '2024-03-01 00:00+00', 'min_rating', 1.5));
 SELECT 1 FROM mf_train('lately', model => 'b1', factors => 3, verbose => false);
 SELECT 1 FROM mf_train('ratings', model => 'a2', factors => 3, holdout => 0.25, iterations => 1, verbose => false);
 SELECT 1 FROM mf_train('trained', model => 'b2', factors => 3, iterations => 1, verbose => false);
-SELECT 1 FROM mf_train('ratings', model => 'a3', factors => 3, min_user_ratings => 8, gravity => 1, center => false, verbose => false);
-SELECT 1 FROM mf_train('often', model => 'b3', factors => 3, gravity => 1, center => false, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'a3', factors => 3, verbose => false, options => '{"min_user_ratings": 8, "unobserved_weight": 0.25, "center": false}');
+SELECT 1 FROM mf_train('often', model => 'b3', factors => 3, verbose => false, options => '{"unobserved_weight": 0.25, "center": false}');
 BEGIN;
 SELECT change();
 DELETE FROM ratings WHERE user_id = 9 AND item_id > 8;
@@ -282,13 +281,13 @@ ROLLBACK;
 
 -- A model that was stopped early is not taken further, however often it is trained again
 SELECT 1 FROM mf_train('ratings', model => 'early', factors => 8, regularization => 0.6, iterations => 20, holdout => 0.25, verbose => false);
-CREATE TABLE early AS SELECT best_iteration < iterations AS early, held_out_loss, loss, error FROM mf_models
+CREATE TABLE early AS SELECT best_iteration < iterations AS early, held_out_loss, objective, error FROM mf_models
 WHERE model = 'early' AND schema = 'mf_refresh';
 CREATE TABLE early_users_were AS SELECT * FROM early_users;
 CREATE TABLE early_items_were AS SELECT * FROM early_items;
 SELECT 1 FROM generate_series(1, 3), mf_retrain('early', verbose => false);
 SELECT early, m.best_iteration, m.iterations > 1 AS went_on, m.held_out_loss = e.held_out_loss AS held_out,
-	abs(m.loss - e.loss) < 1e-9 * e.loss AS loss, abs(m.error - e.error) < 1e-9 * e.error AS error
+	abs(m.objective - e.objective) < 1e-9 * e.objective AS objective, abs(m.error - e.error) < 1e-9 * e.error AS error
 FROM mf_models m, early e WHERE model = 'early' AND schema = 'mf_refresh';
 SELECT (SELECT count(*) FROM early_users NATURAL JOIN early_users_were) AS users, (SELECT count(*) FROM early_users) AS of_users,
 	(SELECT count(*) FROM early_items NATURAL JOIN early_items_were) AS items, (SELECT count(*) FROM early_items) AS of_items;
@@ -299,27 +298,27 @@ SELECT users, items, iterations FROM mf_retrain('early', iterations => 1, verbos
 SELECT count(*) FILTER (WHERE i.factors = w.factors AND i.bias = w.bias) AS kept, count(*) FILTER (WHERE w.item_id IS NULL) AS new,
 	bool_and(i.factors <> array_fill(0::real, ARRAY[8])) AS solved FROM early_items i LEFT JOIN early_items_were w USING (item_id);
 SELECT count(*), bool_and((u.factors <-> s.x[2:]) < 1e-4 AND abs(u.bias - s.x[1]) < 1e-4) AS solved FROM early_users u
-JOIN (SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, (SELECT mf_explicit(mean, regularization, reg_exponent, bias_regularization)
+JOIN (SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, (SELECT mf_solve_options(jsonb_build_object('mean', mean, 'regularization', regularization, 'reg_exponent', reg_exponent, 'bias_regularization', bias_regularization))
 		FROM mf_models WHERE model = 'early' AND schema = 'mf_refresh')) x
 	FROM trained r JOIN early_items i USING (item_id) GROUP BY 1) s USING (user_id);
 ROLLBACK;
 
 -- Retraining repeats any training; what is stored of it stays
-SELECT 1 FROM mf_train('ratings', model => 'held', factors => 3, holdout => 'time 0.2', time_col => 'at', patience => 1, seed => 5, verbose => false);
-SELECT 1 FROM mf_train('ratings', model => 'sgd', factors => 3, solver => 'sgd', verbose => false);
-SELECT 1 FROM mf_train('ratings', model => 'range', factors => 3, rating_range => '[0.5,5.5]', optimizer => 'adagrad', batch_size => 1, learning_rate => 0.05, iterations => 20, verbose => false);
-SELECT 1 FROM mf_train('ratings', model => 'full', factors => 3, solver => 'sgd', batch_size => 0, learning_rate => 0.05, verbose => false);
+SELECT 1 FROM mf_train('ratings', model => 'held', factors => 3, holdout => 'time 0.2', time_col => 'at', seed => 5, verbose => false, options => '{"patience": 1}');
+SELECT 1 FROM mf_train('ratings', model => 'sgd', factors => 3, verbose => false, options => '{"solver": "sgd"}');
+SELECT 1 FROM mf_train('ratings', model => 'range', factors => 3, iterations => 20, verbose => false, options => '{"rating_range": "[0.5,5.5]", "optimizer": "adagrad", "batch_size": 1, "learning_rate": 0.05}');
+SELECT 1 FROM mf_train('ratings', model => 'full', factors => 3, verbose => false, options => '{"solver": "sgd", "batch_size": 0, "learning_rate": 0.05}');
 SELECT 1 FROM mf_train('ratings', model => 'bpr', factors => 3, loss => 'bpr', iterations => 20, verbose => false);
-SELECT 1 FROM mf_train('ratings', model => 'logistic', factors => 3, loss => 'logistic', optimizer => 'adam', learning_rate => 0.01, schedule => 'one_cycle', verbose => false);
-CREATE TABLE cold AS SELECT m.*, h.loss AS first_loss FROM mf_models m JOIN mf_history h USING (schema, model)
+SELECT 1 FROM mf_train('ratings', model => 'logistic', factors => 3, loss => 'logistic', verbose => false, options => '{"optimizer": "adam", "learning_rate": 0.01, "schedule": "one_cycle"}');
+CREATE TABLE cold AS SELECT m.*, h.objective AS first_objective FROM mf_models m JOIN mf_history h USING (schema, model)
 WHERE m.schema = 'mf_refresh' AND model IN ('held', 'sgd', 'range', 'full', 'bpr', 'logistic') AND iteration = 1;
 SELECT model, users, items FROM unnest('{held,sgd,range,full,bpr,logistic}'::text[]) m, mf_retrain(m, verbose => false);
-SELECT m.model, m.iterations < c.iterations AS fewer, m.loss < 1.05 * c.loss AS as_good, m.options = c.options AS options,
-	m.settings = c.settings AS settings, m.held_out = c.held_out AS held_out, (m.objective, m.solver, m.link_low, m.link_high)
-	IS NOT DISTINCT FROM (c.objective, c.solver, c.link_low, c.link_high) AS kind
+SELECT m.model, m.iterations < c.iterations AS fewer, m.objective < 1.05 * c.objective AS as_good, m.options = c.options AS options,
+	m.settings = c.settings AS settings, m.held_out = c.held_out AS held_out, (m.loss, m.solver, m.link_low, m.link_high)
+	IS NOT DISTINCT FROM (c.loss, c.solver, c.link_low, c.link_high) AS kind
 FROM mf_models m JOIN cold c USING (schema, model) ORDER BY m.model COLLATE "C";
 -- ... warm: the first epoch is nearer to the end of the cold training than to its start
-SELECT h.model, h.loss - c.loss < 0.5 * (c.first_loss - c.loss) AS near FROM mf_history h JOIN cold c USING (schema, model)
+SELECT h.model, h.objective - c.objective < 0.5 * (c.first_objective - c.objective) AS near FROM mf_history h JOIN cold c USING (schema, model)
 WHERE h.iteration = 1 AND c.solver = 'sgd' ORDER BY h.model COLLATE "C";
 \set VERBOSITY default
 SELECT mf_refresh('sgd');
@@ -338,16 +337,16 @@ ALTER TABLE ratings DROP at CASCADE;
 SELECT mf_retrain('held', verbose => false);
 
 -- Retraining: warm, so that it needs fewer iterations, to as good an objective
-SELECT iterations, loss AS cold FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh' \gset
+SELECT iterations, objective AS cold FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh' \gset
 SELECT iterations <= 3 AS few, users FROM mf_retrain('stars', verbose => false);
-SELECT loss <= :cold * 1.0001 AS as_good, factors, feedback FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh';
+SELECT objective <= :cold * 1.0001 AS as_good, factors, feedback FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh';
 SELECT change();
 SELECT iterations < 15 AS few, users, items, ratings FROM mf_retrain('stars', verbose => false);
 SELECT residual('stars', 'users', array_agg(user_id)) < 1e-3 AS solved FROM stars_users;
 SELECT count(*) = (SELECT iterations FROM mf_models WHERE model = 'stars' AND schema = 'mf_refresh') AS history
 FROM mf_history WHERE model = 'stars' AND schema = 'mf_refresh';
-SELECT bool_and(loss < before) AS falls, bool_or((before - loss) / before <= 0.001) AS settled FROM
-	(SELECT loss, lag(loss) OVER (ORDER BY iteration) before FROM mf_history WHERE model = 'stars' AND schema = 'mf_refresh') h;
+SELECT bool_and(objective < before) AS falls, bool_or((before - objective) / before <= 0.001) AS settled FROM
+	(SELECT objective, lag(objective) OVER (ORDER BY iteration) before FROM mf_history WHERE model = 'stars' AND schema = 'mf_refresh') h;
 SELECT iterations FROM mf_retrain('clicks', iterations => 4, tolerance => 0, verbose => false);
 SELECT residual('clicks', 'users', array_agg(user_id)) < 1e-3 AS solved FROM clicks_users;
 SELECT mf_default('stars');

@@ -457,7 +457,7 @@ DROP ROLE regress_mf_reader;
 -- the first rows that it looked for are not there.
 CREATE TABLE wide AS
 SELECT u AS user_id, 1 + u % 7 AS item_id, (1 + u % 5)::real AS rating FROM generate_series(1, 3000) u;
-SELECT users, items FROM mf_train('wide', factors => 200, iterations => 1, verbose => false, index => false);
+SELECT users, items FROM mf_train('wide', factors => 200, iterations => 1, verbose => false, options => '{"index": false}');
 CREATE FUNCTION kept() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
 	RETURN (SELECT sum(total_bytes) FROM pg_backend_memory_contexts WHERE name = 'factor open model');

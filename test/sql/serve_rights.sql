@@ -103,7 +103,7 @@ INSERT INTO few_items SELECT * FROM films_items WHERE item_id % 3 > 0;
 CREATE TEMP TABLE record AS SELECT * FROM mf_models WHERE model = 'films' AND schema = 'serve_rights';
 UPDATE record SET model = 'few', source_table = 'visible', is_default = false;
 INSERT INTO mf_models SELECT * FROM record;
-INSERT INTO mf_history SELECT schema, 'few', iteration, error, loss, seconds, held_out_loss FROM mf_history
+INSERT INTO mf_history SELECT schema, 'few', iteration, error, objective, seconds, held_out_loss FROM mf_history
 WHERE model = 'films' AND schema = 'serve_rights';
 CREATE TABLE few_answers AS SELECT number, ask('few', sql) AS answer FROM asked;
 SELECT what FROM asked JOIN owners o USING (number) JOIN few_answers f USING (number) WHERE o.answer = f.answer ORDER BY number;

@@ -22,7 +22,7 @@ CREATE FUNCTION check_source(source text, user_col name, item_col name, rating_c
 LANGUAGE plpgsql AS $$
 DECLARE
 	rating text := CASE WHEN rating_col IS NULL THEN '1' ELSE format('%I::float8', rating_col) END;
-	counts text := CASE WHEN options LIKE '%since%' THEN (regexp_match(options, 'since => (.*)$'))[1] END;
+	counts text := CASE WHEN options LIKE '%since%' THEN (regexp_match(options, '''since'', (.*)\)$'))[1] END;
 	itype text;
 BEGIN
 	counts := coalesce('at >= ' || counts, 'true');
@@ -136,10 +136,10 @@ SELECT s.*, c.* FROM (VALUES ('viewed', 'user', 'Item', 'stars'), ('kept', 'user
 -- Since a time, of each type that times have
 SELECT s.*, c.* FROM (VALUES ('viewed', 'user', 'Item', 'stars', 'timestamptz ''2024-03-01 00:00+02'''), ('"Other ""s"."Rat""ings"', 'User Id', 'select', 'r''', 'date ''2024-03-01'''),
 	('fast', 'u', 'i', 'r', 'timestamp ''2024-03-01'''), ('pg_temp.passing', 'u', 'i', 'r', '''2024-03-01 12:00+05'''), ('made', 'u', 'i', 'r', 'text ''2024-03-01''')) s,
-	LATERAL check_source(column1, column2, column3, column4, ', time_col => ''at'', since => ' || column5) c;
+	LATERAL check_source(column1, column2, column3, column4, ', time_col => ''at'', options => jsonb_build_object(''since'', ' || column5 || ')') c;
 -- A setting of the session does not move what a model was trained since.
 CREATE TABLE timed AS SELECT * FROM base;
-SELECT users FROM mf_train('timed', 'u', 'i', 'r', model => 'timed', factors => 2, time_col => 't', since => '2024-03-01 00:00', verbose => false);
+SELECT users FROM mf_train('timed', 'u', 'i', 'r', model => 'timed', factors => 2, time_col => 't', verbose => false, options => '{"since": "2024-03-01 00:00"}');
 SELECT count(*) > 0 AS in_between FROM timed WHERE t >= '2024-03-01 00:00+09' AND t < '2024-03-01 00:00';
 SELECT md5(string_agg(u || ' ' || item || ' ' || score, ',' ORDER BY u, item)) AS before
 FROM generate_series(1, 10) u, mf_topk(u, 1000, 'timed', live => true) \gset

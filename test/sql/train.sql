@@ -95,8 +95,7 @@ SELECT model, users, items, t.ratings, iterations, error > 0 AS error, seconds >
 FROM mf_train('ratings', model => 'one', factors => 6, iterations => 1, verbose => false) t;
 SELECT gradient('one', 'user') < 1e-4 AS users_solved, gradient('one', 'item') > 1e-3 AS items_moved_on;
 
-SELECT iterations FROM mf_train('ratings', model => 'seven', factors => 7, iterations => 7,
-	reg_exponent => 0.3, regularization => 0.8, bias_regularization => 3, verbose => false);
+SELECT iterations FROM mf_train('ratings', model => 'seven', factors => 7, iterations => 7, regularization => 0.8, verbose => false, options => '{"reg_exponent": 0.3, "bias_regularization": 3}');
 SELECT gradient('seven', 'user') < 1e-4 AS users_solved;
 
 SELECT iterations FROM mf_train('ratings', model => 'converged', factors => 3, iterations => 400,
@@ -105,23 +104,23 @@ SELECT gradient('converged', 'user') < 1e-3 AS users_solved, gradient('converged
 
 -- Implicit feedback, weighing the unobserved pairs.
 SELECT iterations FROM mf_train('ratings', model => 'implicit', feedback => 'implicit', factors => 5,
-	iterations => 2, alpha => 2.5, unobserved_weight => 0.2, verbose => false);
+	iterations => 2, alpha => 2.5, verbose => false, options => '{"unobserved_weight": 0.2}');
 SELECT gradient('implicit', 'user') < 1e-4 AS users_solved;
 SELECT iterations FROM mf_train('ratings', model => 'implicit_converged', feedback => 'implicit', factors => 3,
-	iterations => 400, regularization => 0.02, reg_exponent => 1, unobserved_weight => 0.1, verbose => false);
+	iterations => 400, regularization => 0.02, verbose => false, options => '{"reg_exponent": 1, "unobserved_weight": 0.1}');
 SELECT gradient('implicit_converged', 'user') < 1e-3 AS users_solved,
 	gradient('implicit_converged', 'item') < 1e-3 AS items_solved;
 
 -- The stored error and objective are those of the stored vectors, and no
 -- iteration raised the objective.
 SELECT model, abs(m.error / (SELECT sqrt(sum(c * e * e) / sum(c)) FROM residuals(model)) - 1) < 1e-5 AS error,
-	abs(loss / objective(model) - 1) < 1e-5 AS loss
+	abs(objective / objective(model) - 1) < 1e-5 AS objective
 FROM mf_models m WHERE schema = 'train' ORDER BY model;
-SELECT model, count(*) AS iterations, bool_and(loss <= before * (1 + 1e-6)) AS never_rises
-FROM (SELECT *, lag(loss) OVER (PARTITION BY model ORDER BY iteration) AS before
+SELECT model, count(*) AS iterations, bool_and(objective <= before * (1 + 1e-6)) AS never_rises
+FROM (SELECT *, lag(objective) OVER (PARTITION BY model ORDER BY iteration) AS before
 	FROM mf_history WHERE schema = 'train') h
 GROUP BY model ORDER BY model;
-SELECT model, m.loss = h.loss AND m.error = h.error AS last
+SELECT model, m.objective = h.objective AND m.error = h.error AS last
 FROM mf_models m JOIN mf_history h USING (schema, model) WHERE schema = 'train' AND h.iteration = m.iterations ORDER BY model;
 
 -- The stored Gramians are the sums of outer products of the stored vectors.
@@ -145,14 +144,12 @@ FROM mf_models m WHERE model = 'seven';
 
 -- The same model to the bit from a shuffled copy, and from any number of workers.
 CREATE TABLE shuffled AS SELECT * FROM ratings ORDER BY hashint4(user_id * 31 + item_id);
-SELECT users FROM mf_train('shuffled', model => 'again', factors => 7, iterations => 7,
-	reg_exponent => 0.3, regularization => 0.8, bias_regularization => 3, verbose => false);
+SELECT users FROM mf_train('shuffled', model => 'again', factors => 7, iterations => 7, regularization => 0.8, verbose => false, options => '{"reg_exponent": 0.3, "bias_regularization": 3}');
 SELECT count(*) AS differing FROM
 	(SELECT * FROM seven_users EXCEPT SELECT * FROM again_users
 	UNION ALL (SELECT * FROM seven_items EXCEPT SELECT * FROM again_items)) d;
 -- and another one from another seed
-SELECT users FROM mf_train('shuffled', model => 'again', factors => 7, iterations => 7, seed => 1,
-	reg_exponent => 0.3, regularization => 0.8, bias_regularization => 3, verbose => false);
+SELECT users FROM mf_train('shuffled', model => 'again', factors => 7, iterations => 7, seed => 1, regularization => 0.8, verbose => false, options => '{"reg_exponent": 0.3, "bias_regularization": 3}');
 SELECT count(*) > 0 AS other FROM
 	(SELECT * FROM seven_users EXCEPT SELECT * FROM again_users) d;
 

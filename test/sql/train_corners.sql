@@ -38,7 +38,7 @@ BEGIN
 		RAISE WARNING '%', SQLERRM;
 	END;
 	BEGIN
-		PERFORM mf_train('stars', model => 'm', factors => 64, regularization => 0, bias_regularization => 0);
+		PERFORM mf_train('stars', model => 'm', factors => 64, regularization => 0, options => '{"bias_regularization": 0}');
 	EXCEPTION WHEN numeric_value_out_of_range THEN
 		RAISE WARNING '%', SQLERRM;
 	END;

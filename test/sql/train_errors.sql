@@ -17,14 +17,13 @@ SELECT mf_train('stars', factors => 2001);
 SELECT mf_train('stars', iterations => 0);
 SELECT mf_train('stars', regularization => -1);
 SELECT mf_train('stars', regularization => 'NaN');
-SELECT mf_train('stars', reg_exponent => 1.5);
-SELECT mf_train('stars', bias_regularization => 'infinity');
+SELECT mf_train('stars', options => '{"reg_exponent": 1.5}');
+SELECT mf_train('stars', options => '{"bias_regularization": 1e10}');
 SELECT mf_train('stars', feedback => 'implicit', alpha => -2);
-SELECT mf_train('stars', feedback => 'implicit', unobserved_weight => -0.1);
+SELECT mf_train('stars', feedback => 'implicit', options => '{"unobserved_weight": -0.1}');
 SELECT mf_train('stars', feedback => 'guessed');
 SELECT mf_train('stars', alpha => 2);
-SELECT mf_train('stars', unobserved_weight => 0.1);
-SELECT mf_train('stars', feedback => 'implicit', bias_regularization => 2);
+SELECT mf_train('stars', feedback => 'implicit', options => '{"bias_regularization": 2}');
 SELECT mf_train(NULL);
 SELECT mf_train('stars', NULL);
 
@@ -58,7 +57,7 @@ SELECT mf_train('clash', 'bias');
 -- A training that diverges: two users of one rating each and no regularization.
 CREATE TABLE thin (user_id int, item_id int, rating real);
 INSERT INTO thin VALUES (1, 1, 1), (2, 2, 5), (3, 1, 2);
-SELECT mf_train('thin', model => 'stars', factors => 8, regularization => 0, bias_regularization => 0);
+SELECT mf_train('thin', model => 'stars', factors => 8, regularization => 0, options => '{"bias_regularization": 0}');
 
 -- Read-only.
 BEGIN READ ONLY;

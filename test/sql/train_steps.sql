@@ -69,14 +69,14 @@ BEGIN
 		CREATE TEMP TABLE slope AS
 		SELECT user_id, item_id, nu, ni, CASE
 			WHEN m.feedback = 'implicit' THEN sigmoid(score) - 1
-			WHEN m.objective = 'logistic' THEN sigmoid(score) - rating
+			WHEN m.loss = 'logistic' THEN sigmoid(score) - rating
 			WHEN m.link_low IS NOT NULL THEN -2 * (rating - m.link_low - (m.link_high - m.link_low) * sigmoid(score))
 				* (m.link_high - m.link_low) * sigmoid(score) * (1 - sigmoid(score))
 			ELSE -2 * (rating - score) END AS g
 		FROM (SELECT r.*, m.mean + (SELECT sum(x) FROM v WHERE k = 0 AND ((side = 'u' AND id = user_id) OR (side = 'i' AND id = item_id)))
 				+ (SELECT sum(p.x * q.x) FROM v p JOIN v q USING (k)
 					WHERE k > 0 AND p.side = 'u' AND p.id = user_id AND q.side = 'i' AND q.id = item_id) AS score FROM r) scored;
-		-- the objective's gradient, and of gravity's through no Gramian but pair by pair
+		-- the objective's gradient, and of unobserved pairs' through no Gramian but pair by pair
 		CREATE TEMP TABLE gradient AS
 		SELECT side, id, k,
 			(CASE side WHEN 'u' THEN (SELECT sum(g * CASE WHEN k = 0 THEN 1 ELSE q.x END) FROM slope JOIN v q ON q.side = 'i' AND q.id = item_id AND q.k = w.k WHERE user_id = w.id)
@@ -109,19 +109,18 @@ END $$;
 -- Where the rate is 0 nothing moves: these are the first vectors. Their deviation
 -- is init_std.
 CREATE TABLE wide AS SELECT u AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 300) u, generate_series(1, 300) i WHERE u = i;
-SELECT count(*) AS trained FROM unnest('{0.02,0.5}'::float8[]) s, mf_train('wide', model => format('"wide_%s"', s), loss => 'bpr', factors => 32,
-	init_std => s, learning_rate => 0, iterations => 1, rating_col => NULL, verbose => false);
+SELECT count(*) AS trained FROM unnest('{0.02,0.5}'::float8[]) s, mf_train('wide', model => format('"wide_%s"', s), loss => 'bpr', factors => 32, iterations => 1, rating_col => NULL, verbose => false, options => jsonb_build_object('init_std', s, 'learning_rate', 0));
 SELECT round(stddev(f)::numeric, 3) AS deviation, round(avg(f)::numeric, 2) AS mean FROM "wide_0.02_users", unnest(factors) f
 UNION ALL SELECT round(stddev(f)::numeric, 3), round(avg(f)::numeric, 2) FROM "wide_0.02_items", unnest(factors) f
 UNION ALL SELECT round(stddev(f)::numeric, 1), round(avg(f)::numeric, 1) FROM "wide_0.5_items", unnest(factors) f;
 -- Least squares from nothing stay there: zero is a saddle.
-SELECT count(*) AS trained FROM mf_train('ratings', model => 'flat', init_std => 0, factors => 3, verbose => false);
+SELECT count(*) AS trained FROM mf_train('ratings', model => 'flat', factors => 3, verbose => false, options => '{"init_std": 0}');
 SELECT max(abs(f)) AS greatest FROM flat_users, unnest(factors) f;
 
-SELECT count(*) AS trained FROM mf_train('ratings', model => 'first', solver => 'sgd', batch_size => 0, learning_rate => 0,
-	iterations => 1, factors => 3, init_std => 0.5, verbose => false);
-SELECT count(*) AS trained FROM mf_train('labels', model => 'first_labels', solver => 'sgd', batch_size => 0, learning_rate => 0,
-	iterations => 1, factors => 3, init_std => 0.5, verbose => false);
+SELECT count(*) AS trained FROM mf_train('ratings', model => 'first',
+	iterations => 1, factors => 3, verbose => false, options => '{"solver": "sgd", "batch_size": 0, "learning_rate": 0, "init_std": 0.5}');
+SELECT count(*) AS trained FROM mf_train('labels', model => 'first_labels',
+	iterations => 1, factors => 3, verbose => false, options => '{"solver": "sgd", "batch_size": 0, "learning_rate": 0, "init_std": 0.5}');
 CREATE TABLE trainings (name text, options jsonb);
 INSERT INTO trainings VALUES
 	('sgd', '{"optimizer": "sgd", "learning_rate": 0.2}'),
@@ -130,19 +129,19 @@ INSERT INTO trainings VALUES
 	('adagrad_decay', '{"optimizer": "adagrad", "learning_rate": 0.1, "weight_decay": 0.3, "schedule": "one_cycle"}'),
 	('adam', '{"optimizer": "adam", "learning_rate": 0.05}'),
 	('adam_decay', '{"optimizer": "adam", "learning_rate": 0.1, "weight_decay": 0.3, "schedule": "one_cycle"}'),
-	('adam_gravity', '{"optimizer": "adam", "learning_rate": 0.05, "gravity": 0.7}'),
-	('sgd_gravity', '{"optimizer": "sgd", "learning_rate": 0.2, "gravity": 0.7, "regularization": 0.5, "reg_exponent": 0.3}'),
-	('ranged', '{"optimizer": "adam", "learning_rate": 0.05, "rating_range": "[0,6]", "gravity": 0.2}'),
+	('adam_unobserved', '{"optimizer": "adam", "learning_rate": 0.05, "unobserved_weight": 0.42}'),
+	('sgd_unobserved', '{"optimizer": "sgd", "learning_rate": 0.2, "unobserved_weight": 0.42, "regularization": 0.5, "reg_exponent": 0.3}'),
+	('ranged', '{"optimizer": "adam", "learning_rate": 0.05, "rating_range": "[0,6]", "unobserved_weight": 0.12}'),
 	('bare', '{"optimizer": "adagrad", "learning_rate": 0.1, "bias": false, "center": false}');
 SELECT count(t.model) AS trained
-FROM trainings, mf_train_with('ratings', options || '{"solver": "sgd", "batch_size": 0, "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}',
-	model => name) t;
+FROM trainings, mf_train('ratings',
+	model => name, options => options || '{"solver": "sgd", "batch_size": 0, "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}') t;
 INSERT INTO trainings VALUES
-	('probable', '{"loss": "logistic", "feedback": "explicit", "optimizer": "adam", "learning_rate": 0.1, "gravity": 0.3, "weight_decay": 0.1}'),
+	('probable', '{"loss": "logistic", "feedback": "explicit", "optimizer": "adam", "learning_rate": 0.1, "unobserved_weight": 0.18, "weight_decay": 0.1}'),
 	('chosen', '{"loss": "logistic", "negatives": 0, "optimizer": "sgd", "learning_rate": 0.5, "bias": true, "bias_regularization": 0.4}');
 SELECT count(t.model) AS trained
-FROM trainings, mf_train_with('labels', options || '{"solver": "sgd", "batch_size": 0, "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}',
-	model => name) t WHERE name IN ('probable', 'chosen');
+FROM trainings, mf_train('labels',
+	model => name, options => options || '{"solver": "sgd", "batch_size": 0, "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}') t WHERE name IN ('probable', 'chosen');
 SELECT name, descend(CASE WHEN name IN ('probable', 'chosen') THEN 'first_labels' ELSE 'first' END, name) < 1e-4 AS same FROM trainings;
 -- and it would be seen if it were not: another's vectors
 UPDATE adam_users SET factors = a.factors FROM adam_decay_users a WHERE a.user_id = adam_users.user_id;
@@ -150,25 +149,24 @@ SELECT descend('first', 'adam') > 0.1 AS seen;
 
 -- Pairs that have no row in common: their order is nothing to single samples.
 CREATE TABLE pairs AS SELECT u AS user_id, u AS item_id, (1 + u * 7 % 9 / 2.0)::real AS rating FROM generate_series(1, 12) u;
-SELECT count(*) AS trained FROM mf_train('pairs', model => 'first_single', solver => 'sgd', batch_size => 1, learning_rate => 0,
-	iterations => 1, factors => 3, init_std => 0.5, verbose => false);
+SELECT count(*) AS trained FROM mf_train('pairs', model => 'first_single',
+	iterations => 1, factors => 3, verbose => false, options => '{"solver": "sgd", "batch_size": 1, "learning_rate": 0, "init_std": 0.5}');
 INSERT INTO trainings
 SELECT 'single_' || name, options || jsonb_build_object('batch_size', 1, 'learning_rate', r)
 FROM trainings JOIN (VALUES ('sgd', 0.02), ('adagrad', 0.1), ('adam', 0.05), ('ranged', 0.05), ('bare', 0.1)) v(name, r) USING (name);
-UPDATE trainings SET options = options - 'gravity' WHERE name = 'single_ranged';
+UPDATE trainings SET options = options - 'unobserved_weight' WHERE name = 'single_ranged';
 SELECT count(t.model) AS trained
-FROM trainings, mf_train_with('pairs', options || '{"solver": "sgd", "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}',
-	model => name) t WHERE name LIKE 'single%';
+FROM trainings, mf_train('pairs',
+	model => name, options => options || '{"solver": "sgd", "iterations": 6, "factors": 3, "init_std": 0.5, "verbose": false}') t WHERE name LIKE 'single%';
 SELECT name, descend('first_single', name) < 1e-4 AS same FROM trainings WHERE name LIKE 'single%';
 
 -- ---------------------------------------------------------------------------
--- Gravity in alternating least squares: the objective, pair by pair
+-- Unobserved pairs of ratings in alternating least squares: the objective, pair by pair
 -- ---------------------------------------------------------------------------
 
-SELECT count(*) AS trained FROM mf_train('ratings', model => 'pulled', gravity => 0.6, factors => 3, regularization => 0.5, reg_exponent => 0.3,
-	bias_regularization => 0.7, iterations => 4, verbose => false);
-SELECT round(unobserved_weight::numeric, 6) = round((0.6 * ratings / (users * items))::numeric, 6) AS weight,
-	abs(loss / ((SELECT sum((r.rating - mf_predict_exactly) ^ 2) FROM ratings r JOIN LATERAL (
+SELECT count(*) AS trained FROM mf_train('ratings', model => 'pulled', factors => 3, regularization => 0.5, iterations => 4, verbose => false, options => '{"unobserved_weight": 0.36, "reg_exponent": 0.3, "bias_regularization": 0.7}');
+SELECT unobserved_weight,
+	abs(objective / ((SELECT sum((r.rating - mf_predict_exactly) ^ 2) FROM ratings r JOIN LATERAL (
 			SELECT m.mean + u.bias + i.bias - (u.factors <#> i.factors) AS mf_predict_exactly
 			FROM pulled_users u, pulled_items i WHERE u.user_id = r.user_id AND i.item_id = r.item_id) x ON true)
 		+ unobserved_weight * (SELECT sum((u.factors <#> i.factors) ^ 2) FROM pulled_users u, pulled_items i)
@@ -215,10 +213,10 @@ SELECT count(t.model) AS trained FROM (VALUES
 	('rated_als', 'many', '{"factors": 8, "regularization": 0.1}'),
 	('labelled', 'many', '{"loss": "logistic", "feedback": "explicit", "factors": 8, "regularization": 0}'),
 	('weighed_als', 'two', '{"feedback": "implicit", "alpha": 0.5, "factors": 2, "unobserved_weight": 0.3, "regularization": 0.001}'),
-	('weighed', 'two', '{"feedback": "implicit", "solver": "sgd", "alpha": 0.5, "factors": 2, "negatives": 2, "gravity": 0.4, "regularization": 0}'),
+	('weighed', 'two', '{"feedback": "implicit", "solver": "sgd", "alpha": 0.5, "factors": 2, "negatives": 2, "unobserved_weight": 0.26, "regularization": 0}'),
 	('likely', 'two', '{"loss": "logistic", "alpha": 0.5, "factors": 2, "negatives": 3, "bias": true, "regularization": 0}'),
-	('ranked', 'two', '{"loss": "bpr", "factors": 2, "negatives": 3, "gravity": 0.1, "regularization": 0}')) v(name, source, options),
-	mf_train_with(source, options::jsonb || '{"holdout": 0.2, "patience": 3, "iterations": 200, "verbose": false}', model => name) t;
+	('ranked', 'two', '{"loss": "bpr", "factors": 2, "negatives": 3, "unobserved_weight": 0.066, "regularization": 0}')) v(name, source, options),
+	mf_train(source, model => name, options => options::jsonb || '{"holdout": 0.2, "patience": 3, "iterations": 200, "verbose": false}') t;
 CREATE VIEW many_rest AS SELECT * FROM many WHERE NOT mf_holdout(user_id, item_id, 0.2, -1);
 CREATE VIEW many_held AS SELECT * FROM many WHERE mf_holdout(user_id, item_id, 0.2, -1);
 CREATE FUNCTION allpairs(name text) RETURNS float8 LANGUAGE plpgsql AS $$
@@ -295,13 +293,11 @@ CREATE TABLE left_over AS SELECT user_id, item_id, rating FROM dated WHERE ratin
 SELECT count(*) > 100 AS enough FROM left_over;
 CALL fixed_point(3, 4);
 SELECT count(*) > 20 AS enough FROM left_over;
-SELECT count(*) AS trained FROM mf_train('dated', model => 'left', min_user_ratings => 3, min_item_ratings => 4, min_rating => 1,
-	since => date '2026-01-02', time_col => 'day', factors => 2, iterations => 1, verbose => false);
+SELECT count(*) AS trained FROM mf_train('dated', model => 'left', time_col => 'day', factors => 2, iterations => 1, verbose => false, options => '{"min_user_ratings": 3, "min_item_ratings": 4, "min_rating": 1, "since": "2026-01-02"}');
 SELECT differing('left', 'left_over') AS differing;
 -- then the holdout takes its part of what is left
 DELETE FROM left_over WHERE mf_holdout(user_id, item_id, 0.3, -1);
-SELECT count(*) AS trained FROM mf_train('dated', model => 'left', min_user_ratings => 3, min_item_ratings => 4, min_rating => 1, holdout => 0.3,
-	since => date '2026-01-02', time_col => 'day', factors => 2, iterations => 1, verbose => false);
+SELECT count(*) AS trained FROM mf_train('dated', model => 'left', holdout => 0.3, time_col => 'day', factors => 2, iterations => 1, verbose => false, options => '{"min_user_ratings": 3, "min_item_ratings": 4, "min_rating": 1, "since": "2026-01-02"}');
 SELECT differing('left', 'left_over') AS differing;
 
 SELECT count(mf_drop(quote_ident(model))) > 20 AS dropped FROM mf_models WHERE schema = 'steps';

@@ -53,9 +53,9 @@ is($node->safe_psql('postgres',
 		q{SELECT count(*) FROM mf_topk(42, 5, 'films')}),
 	5, 'five recommendations');
 is( $node->safe_psql('postgres',
-		q{SELECT bool_and(loss <= before) FROM (SELECT loss, lag(loss, 1, loss) OVER (ORDER BY iteration) AS before
+		q{SELECT bool_and(objective <= before) FROM (SELECT objective, lag(objective, 1, objective) OVER (ORDER BY iteration) AS before
 			FROM mf_history WHERE model = 'defaults' OR model = 'watched') h}),
-	't', 'the loss falls with each iteration');
+	't', 'the objective falls with each iteration');
 my ($ranked) = grep { /WHERE i\.in_stock AND m\.title LIKE/ } @blocks;
 is( $node->safe_psql('postgres', $ranked),
 	$node->safe_psql('postgres',

@@ -32,14 +32,14 @@ my $questions = q{
 	SELECT mf_default();
 	SELECT mf_index_check(c.oid::regclass) FROM pg_class c JOIN pg_am a ON a.oid = c.relam
 		WHERE a.amname = 'topk' ORDER BY relname;
-	SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, mf_explicit(3, 0.1) ORDER BY item_id)
+	SELECT r.user_id, mf_solve(i.factors, i.bias, r.rating, mf_solve_options('{"mean": 3, "regularization": 0.1}') ORDER BY item_id)
 		FROM ratings r JOIN films_items i USING (item_id) GROUP BY 1 ORDER BY 1;
-	SELECT r.user_id, mf_solve(i.factors, r.rating ORDER BY item_id), mf_solve_error(i.factors, r.rating ORDER BY item_id)
+	SELECT r.user_id, mf_solve(i.factors, r.rating, NULL ORDER BY item_id), mf_solve_error(i.factors, r.rating, NULL ORDER BY item_id)
 		FROM ratings r JOIN films_items i USING (item_id) GROUP BY 1 ORDER BY 1;
-	SELECT r.item_id, mf_solve(u.factors, r.rating, mf_implicit(1, 0.1, 0.5, 0.2, (SELECT count(*) FROM watched_users),
-			(SELECT mf_gramian(factors ORDER BY user_id) FROM watched_users)) ORDER BY user_id)
+	SELECT r.item_id, mf_solve(u.factors, r.rating, mf_solve_options('{"feedback": "implicit", "regularization": 0.1, "unobserved_weight": 0.2}'
+			|| jsonb_build_object('others', (SELECT count(*) FROM watched_users)), (SELECT mf_gramian(factors ORDER BY user_id) FROM watched_users)) ORDER BY user_id)
 		FROM ratings r JOIN watched_users u USING (user_id) GROUP BY 1 ORDER BY 1;
-	SELECT r.user_id, mf_solve_error(i.factors, r.rating, mf_implicit() ORDER BY item_id)
+	SELECT r.user_id, mf_solve_error(i.factors, r.rating, mf_solve_options('{"feedback": "implicit"}') ORDER BY item_id)
 		FROM ratings r JOIN watched_items i USING (item_id) GROUP BY 1 ORDER BY 1;
 	SELECT mf_gramian(factors ORDER BY item_id) FROM films_items;
 	SELECT user_id, item_id, mf_holdout(user_id, item_id, 0.1) FROM ratings WHERE user_id < 4 ORDER BY 1, 2;
@@ -108,20 +108,18 @@ isnt(check_same_answers('retrained'), $first, 'the answers are new');
 foreach my $call (
 	q{SELECT mf_train('ratings', model => 'films')},
 	q{SELECT mf_train('ratings', model => 'new')},
-	q{SELECT mf_train_with('ratings', '{"factors": 3}', model => 'films')},
+	q{SELECT mf_train('ratings', options => '{"factors": 3}', model => 'films')},
 	q{SELECT mf_train_sharded('ratings', 'ratings', ARRAY['ratings'::regclass], ARRAY['ratings'::regclass], model => 'films')},
 	q{SELECT mf_refresh('films')},
 	q{SELECT mf_refresh('films', users => ARRAY[7])},
 	q{SELECT mf_retrain('films')},
 	q{SELECT mf_drop('films')},
 	q{SELECT mf_default('films')},
-	q{CALL mf_tune('ratings', '{"factors": [2, 3]}')})
+	q{CALL mf_tune('ratings', grid => '{"factors": [2, 3]}')})
 {
 	my ($function) = $call =~ /(mf_\w+)/;
 	my ($status, $out, $err) = $standby->psql('postgres', $call);
 
-	# mf_train_with() is mf_train(), with options as JSON.
-	$function = 'mf_train' if $function eq 'mf_train_with';
 	like($err, qr/ERROR:  cannot execute $function\(\) during recovery/,
 		"$call: refused on the standby");
 	($status, $out, $err) = $primary->psql('postgres', "SET default_transaction_read_only = on; $call");

@@ -67,9 +67,9 @@ my $workers = 'SET max_parallel_maintenance_workers =';
 my %options_of = (
 	explicit => "feedback => 'explicit'",
 	implicit => "feedback => 'implicit'",
-	squared => "solver => 'sgd', holdout => 0.1, patience => 100",
-	bpr => "loss => 'bpr', negatives => 2, gravity => 0.2",
-	triples => "loss => 'bpr', negatives => 1, optimizer => 'adam', learning_rate => 0.01");
+	squared => "holdout => 0.1, options => '{\"solver\": \"sgd\", \"patience\": 100}'",
+	bpr => "loss => 'bpr', options => '{\"negatives\": 2, \"unobserved_weight\": 0.01}'",
+	triples => "loss => 'bpr', options => '{\"negatives\": 1, \"optimizer\": \"adam\", \"learning_rate\": 0.01}'");
 
 foreach my $feedback ('explicit', 'implicit', 'squared', 'bpr', 'triples')
 {

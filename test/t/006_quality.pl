@@ -105,7 +105,7 @@ SKIP:
 		push @defaults, $node->safe_psql('postgres', $rmse);
 		for my $lambda (@bias_regularizations)
 		{
-			train('training', ", $biases_alone, bias_regularization => $lambda");
+			train('training', ", $biases_alone, options => '{\"bias_regularization\": $lambda}'");
 			push @{ $alone{$lambda} }, $node->safe_psql('postgres', $rmse);
 		}
 	}
@@ -202,8 +202,8 @@ SKIP:
 	# The pairwise ranking loss, with options chosen on the validation part; the mean
 	# of five seeds, since what is drawn depends on them.
 	my %chosen = (
-		'bpr' => 'negatives => 4, regularization => 0.03, iterations => 80',
-		'bpr with gravity' => 'gravity => 1, negatives => 1, regularization => 0.02, iterations => 40');
+		'bpr' => '"negatives": 4, "regularization": 0.03, "iterations": 80',
+		'bpr with unobserved pairs' => '"unobserved_weight": 0.0023, "negatives": 1, "regularization": 0.02, "iterations": 40');
 
 	for my $name (sort keys %chosen)
 	{
@@ -211,7 +211,7 @@ SKIP:
 
 		for my $seed (1 .. 5)
 		{
-			train('training', ", loss => 'bpr', $chosen{$name}, seed => $seed, rating_col => NULL");
+			train('training', ", loss => 'bpr', seed => $seed, rating_col => NULL, options => '{$chosen{$name}}'");
 			$node->safe_psql('postgres', 'ANALYZE m_users, m_items');
 			($users, $recall, $ndcg) = split /\|/, $node->safe_psql('postgres', $ranking);
 			push @recall, $recall;

@@ -104,24 +104,25 @@ sub same_model
 				a.rating_min = b.rating_min, a.rating_max = b.rating_max, a.users = b.users,
 				a.items = b.items, a.ratings = b.ratings, a.iterations = b.iterations,
 				abs(a.regularization - b.regularization) < 1e-9, abs(a.alpha - b.alpha) < 1e-9,
-				a.unobserved_weight = b.unobserved_weight, abs(a.loss / b.loss - 1) < 1e-5,
+				a.unobserved_weight = b.unobserved_weight, abs(a.objective / b.objective - 1) < 1e-5,
 				abs(a.error / b.error - 1) < 1e-5, a.gramian_items IS NULL = (b.gramian_items IS NULL)
 			FROM mf_models a, mf_models b WHERE a.model = 'alone' AND b.model = 'together'}),
 		join('|', ('t') x 15),
 		"$what: so is what mf_models says");
 	is( $coordinator->safe_psql(
 			'postgres', q{
-			SELECT count(*) = max(b.iteration), max(abs(a.loss / b.loss - 1)) < 1e-4
+			SELECT count(*) = max(b.iteration), max(abs(a.objective / b.objective - 1)) < 1e-4
 			FROM mf_history a FULL JOIN mf_history b ON b.model = 'together' AND b.iteration = a.iteration
 			WHERE a.model = 'alone'}),
 		't|t', "$what: so is the history");
 }
 
 same_model(q{factors => 16}, 'explicit');
-same_model(q{factors => 5, iterations => 3, regularization => 2, reg_exponent => 1, bias_regularization => 1, seed => 7},
+same_model(q{factors => 5, iterations => 3, regularization => 2, seed => 7, options => '{"reg_exponent": 1, "bias_regularization": 1}'},
 	'explicit, with options');
 same_model(q{feedback => 'implicit', factors => 8}, 'implicit');
-same_model(q{feedback => 'implicit', rating_col => NULL, factors => 3, unobserved_weight => 0}, 'implicit, of facts');
+same_model(q{feedback => 'implicit', rating_col => NULL, factors => 3, options => '{"unobserved_weight": 0}'}, 'implicit, of facts');
+same_model(q{factors => 4, iterations => 4, options => '{"unobserved_weight": 0.05}'}, 'explicit, with unobserved pairs');
 is($coordinator->safe_psql('postgres', q{SELECT count(*) FROM mf_topk(42, 5, 'together')}),
 	5, 'it recommends');
 is( $coordinator->safe_psql('postgres',
@@ -137,7 +138,7 @@ foreach my $source ('ratings', 'ratings_1')
 {
 	like($coordinator->safe_psql(
 			'postgres', qq{
-			SELECT mf_train('$source', model => 'afar', factors => 4, iterations => 2, index => false, verbose => false);
+			SELECT mf_train('$source', model => 'afar', factors => 4, iterations => 2, verbose => false, options => '{"index": false}');
 			CREATE TEMP TABLE lists AS SELECT user_id, t.* FROM afar_users, mf_topk(user_id, 100, 'afar') t;
 			CREATE TEMP TABLE known AS SELECT * FROM afar_users;
 			DELETE FROM afar_users;

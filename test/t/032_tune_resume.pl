@@ -31,7 +31,7 @@ sub search
 {
 	my ($results) = @_;
 
-	return qq{CALL mf_tune('ratings', '{"factors": {"min": 8, "max": 24},
+	return qq{CALL mf_tune('ratings', grid => '{"factors": {"min": 8, "max": 24},
 		"regularization": {"min": 0.1, "max": 3, "log": true}, "solver": ["als", "sgd"],
 		"iterations": 30}', trials => $trials, seed => 7, results => '$results')};
 }

@@ -41,12 +41,12 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE many AS SELECT u AS user_id, 1 + (u * 31 + k * 97) % 6000 AS item_id, (1 + (u * k) % 5)::real AS rating
 	FROM generate_series(1, 6000) u, generate_series(1, 5) k;
 	SELECT mf_train('ratings', model => 'small', factors => 8, iterations => 2, verbose => false);
-	SELECT mf_train('ratings', model => 'long', factors => 1536, iterations => 1, regularization => 1, verbose => false, index => false);
+	SELECT mf_train('ratings', model => 'long', factors => 1536, iterations => 1, regularization => 1, verbose => false, options => '{"index": false}');
 	SELECT mf_train('many', model => 'many', factors => 80, iterations => 1, verbose => false)});
 
 my %calls = (
 	mf_train => q{SELECT mf_train('ratings', model => 'again', factors => 1536, iterations => 1, regularization => 1,
-		verbose => false, index => false)},
+		verbose => false, options => '{"index": false}')},
 	mf_refresh => q{SELECT mf_refresh('long', ARRAY[1, 2], ARRAY[1, 2])},
 	mf_evaluate => q{SELECT count(*) FROM mf_evaluate('many', 'many', exclude_train => false)},
 	mf_map => q{SELECT count(*) FROM mf_map('small')},

@@ -43,18 +43,18 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE few AS SELECT u AS user_id, i AS item_id, (1 + abs(hashint4(u * 7919 + i)) % 5)::real AS rating
 	FROM generate_series(1, 1500) u, generate_series(1, 600) i WHERE abs(hashint4(u * 1009 + i)) % 9 = 0;
 	SELECT mf_train('seen', rating_col => NULL, feedback => 'implicit', model => 'many', factors => 8, iterations => 1,
-		index => false, verbose => false);
+		verbose => false, options => '{"index": false}');
 	CREATE TABLE unseen AS SELECT u AS user_id, 1 + abs(hashint4(u * 17)) % 8000 AS item_id FROM generate_series(1, 40000) u
 	EXCEPT SELECT * FROM seen;
 	VACUUM (FREEZE, ANALYZE);
 	CHECKPOINT});
 
 my $segments = segments($node);
-my $few = 'index => false, verbose => false';
+my $few = q{verbose => false, options => '{"index": false}'};
 my @work = (
 	[ 'mf_train', 'training', "model => 'trained', factors => 64, iterations => 7, $few" ],
 	[ 'mf_train, implicit', 'training', "model => 'trained', factors => 64, iterations => 7, feedback => 'implicit', $few" ],
-	[ 'mf_train, sgd', 'training', "model => 'trained', factors => 64, iterations => 60, solver => 'sgd', $few" ],
+	[ 'mf_train, sgd', 'training', "model => 'trained', factors => 64, iterations => 60, verbose => false, options => '{\"solver\": \"sgd\", \"index\": false}'" ],
 	[ 'mf_topk_all', 'ranking', undef, q{
 		SELECT count(*), md5(string_agg(t::text, ',' ORDER BY place))
 		FROM mf_topk_all(1, 'many') WITH ORDINALITY t(user_id, item, score, rank, place)} ],

@@ -111,7 +111,7 @@ is(value('works', q{SELECT count(*) FROM mf_topk('0ad', 10, 'works')}), 10, '...
 is(value('works', q{SELECT count(*) FROM mf_topk('0ad', 10, 'works') JOIN training ON work = '0ad' AND subject = item}),
 	0, '... none that it has');
 is( value('works',
-		q{SELECT objective, settings->>'optimizer', factors, (settings->>'negatives')::int FROM mf_models WHERE model = 'works'}),
+		q{SELECT loss, settings->>'optimizer', factors, (settings->>'negatives')::int FROM mf_models WHERE model = 'works'}),
 	'logistic|adam|10|10',
 	'... trained as it says');
 note sprintf('works, mean of %d splits: NDCG@10 %.4f, most popular %.4f',
@@ -260,8 +260,9 @@ sub two_towers
 		{
 			value('towers',
 				"SET client_min_messages = warning;
-				 SELECT mf_train_with('training', (SELECT options FROM $model{$name}_trials ORDER BY ndcg DESC, trial LIMIT 1)
-					|| '{\"seed\": $seed, \"verbose\": false, \"index\": false}', 'user_id', 'movie_id', 'liked', model => 'again')");
+				 SELECT mf_train('training', 'user_id', 'movie_id', 'liked', model => 'again',
+					options => (SELECT options FROM $model{$name}_trials ORDER BY ndcg DESC, trial LIMIT 1)
+						|| '{\"seed\": $seed, \"verbose\": false, \"index\": false}')");
 			my @figures = split /\|/, value('towers',
 				'SELECT ' . join(', ', @columns) . " FROM mf_evaluate('again', 'testing', relevant => 1)");
 
@@ -352,62 +353,62 @@ sub rating_model
 }
 
 # ---------------------------------------------------------------------------
-# 5. Gravity and the best epoch
+# 5. The best epoch
 # ---------------------------------------------------------------------------
 
-sub gravity
+sub best_epoch
 {
 	my %error;
 
 	for my $seed (@seeds)
 	{
-		run_example('5_gravity_and_best_epoch', data => $films, books => "$data/book-crossing", seed => $seed);
-		for my $row (split /\n/, value('gravity', 'SELECT data, method, model, rmse FROM figures'))
+		run_example('5_best_epoch', data => $films, books => "$data/book-crossing", seed => $seed);
+		for my $row (split /\n/, value('best_epoch', 'SELECT data, method, model, rmse FROM figures'))
 		{
 			my ($of, $method, $model, $rmse) = split /\|/, $row;
 
 			push @{ $error{ $method eq 'model' ? $model : "$of, biases alone" } }, $rmse;
 		}
 	}
-	check_pictures(gravity_films_loss => 100, gravity_by_heart_loss => 100, gravity_books_loss => 100);
-	is( value('gravity',
+	check_pictures(best_epoch_films => 100, best_epoch_by_heart => 100, best_epoch_books => 100);
+	is( value('best_epoch',
 			q{SELECT count(*), bool_and(best_iteration = (SELECT iteration FROM mf_history h
 					WHERE (h.schema, h.model) = (m.schema, m.model) ORDER BY held_out_loss, iteration LIMIT 1)),
 				bool_and(iterations <= 1000), bool_and((settings->>'batch_size')::int = 0)
-			  FROM mf_models m WHERE schema = 'gravity'}),
+			  FROM mf_models m WHERE schema = 'best_epoch'}),
 		'5|t|t|t',
-		'gravity: the best of up to 1000 full batches is kept');
+		'best epoch: the best of up to 1000 full batches is kept');
 	near(
-		value('gravity', q{SELECT rmse FROM again}),
-		value('gravity', q{SELECT held_out_loss FROM mf_models WHERE schema = 'gravity' AND model = 'films'}),
+		value('best_epoch', q{SELECT rmse FROM again}),
+		value('best_epoch', q{SELECT held_out_loss FROM mf_models WHERE schema = 'best_epoch' AND model = 'films'}),
 		1e-9, '... and is what is stored');
-	is(value('gravity', 'SELECT count(*) FROM training JOIN testing USING (user_id, movie_id)'),
+	is(value('best_epoch', 'SELECT count(*) FROM training JOIN testing USING (user_id, movie_id)'),
 		0, '... nothing tested was trained on');
 
-	note sprintf('gravity, %s, mean of %d splits: RMSE %.4f', $_, scalar @seeds, mean(@{ $error{$_} })) for sort keys %error;
+	note sprintf('best epoch, %s, mean of %d splits: RMSE %.4f', $_, scalar @seeds, mean(@{ $error{$_} })) for sort keys %error;
 	cmp_ok(mean(@{ $error{films} }), '<=', mean(@{ $error{'films, biases alone'} }) - 0.018, '... and better than biases alone');
 	cmp_ok(mean(@{ $error{films} }), '<', mean(@{ $error{by_heart} }), '... and than what learns by heart');
 	cmp_ok(mean(@{ $error{zeros} }), '<', mean(@{ $error{'books, biases alone'} }), '... with books, too');
 	cmp_ok(
-		value('gravity', q{SELECT sum(g.u * g.i) FROM unnest((SELECT mf_gramian(factors) FROM films_users),
+		value('best_epoch', q{SELECT sum(g.u * g.i) FROM unnest((SELECT mf_gramian(factors) FROM films_users),
 			(SELECT mf_gramian(factors) FROM films_items)) g (u, i)}),
 		'<',
-		value('gravity', q{SELECT sum(g.u * g.i) FROM unnest((SELECT mf_gramian(factors) FROM without_gravity_users),
-			(SELECT mf_gramian(factors) FROM without_gravity_items)) g (u, i)}),
-		'... gravity makes products smaller');
-	is( value('gravity',
+		value('best_epoch', q{SELECT sum(g.u * g.i) FROM unnest((SELECT mf_gramian(factors) FROM observed_alone_users),
+			(SELECT mf_gramian(factors) FROM observed_alone_items)) g (u, i)}),
+		'... unobserved pairs make products smaller');
+	is( value('best_epoch',
 			q{SELECT count(*) FILTER (WHERE title ~ 'Toy Story 2|Monsters, Inc|Bug.s Life|Finding Nemo|Aladdin') >= 3
 			  FROM (SELECT title FROM mf_similar_items((SELECT movie_id FROM movies WHERE title = 'Toy Story (1995)'), 1000, 'films') s
 					JOIN films_items ON movie_id = item JOIN movies USING (movie_id)
 					WHERE ratings >= 50 ORDER BY similarity DESC LIMIT 10) s}),
 		't',
 		'... Toy Story is like other animated films');
-	is(value('gravity', q{SELECT pg_typeof(user_id), pg_typeof(isbn), (SELECT count(*) FROM books WHERE rating = 0) > 5000
+	is(value('best_epoch', q{SELECT pg_typeof(user_id), pg_typeof(isbn), (SELECT count(*) FROM books WHERE rating = 0) > 5000
 			FROM zeros_users, zeros_items LIMIT 1}), 'text|text|t', '... texts are ids, and zeros ratings');
-	is( value('gravity',
+	is( value('best_epoch',
 			q{SELECT rating_min, (SELECT sum(ratings) FROM rated_items) + held_out = (SELECT count(*) FROM books_training WHERE rating > 0
 				AND isbn IN (SELECT isbn FROM rated_items) AND user_id IN (SELECT user_id FROM rated_users))
-			  FROM mf_models WHERE schema = 'gravity' AND model = 'rated'}),
+			  FROM mf_models WHERE schema = 'best_epoch' AND model = 'rated'}),
 		'1|t',
 		'... or none of them');
 	return;
@@ -421,7 +422,7 @@ SKIP:
 	two_towers();
 	rating_model();
 	skip "no $data/book-crossing", 1 unless -r "$data/book-crossing/ratings.csv";
-	gravity();
+	best_epoch();
 }
 
 $node->stop;

@@ -34,7 +34,7 @@ $publisher->safe_psql('postgres', qq{
 	$ratings
 	INSERT INTO reco.ratings SELECT u, i, 1 + (u * i) % 5
 	FROM generate_series(1, 50) u, generate_series(1, 30) i WHERE (u + i) % 3 > 0;
-	SELECT mf_train('reco.ratings', model => 'reco.films', factors => 3, verbose => false, index => false);
+	SELECT mf_train('reco.ratings', model => 'reco.films', factors => 3, verbose => false, options => '{"index": false}');
 	RESET ROLE;
 	CREATE PUBLICATION reco FOR TABLE reco.ratings, reco.films_users, reco.films_items, public.mf_models, public.mf_history;
 });
@@ -76,7 +76,7 @@ sub train
 }
 
 check('first copy');
-train(q{SELECT mf_train('reco.ratings', model => 'reco.films', factors => 4, verbose => false, index => false)});
+train(q{SELECT mf_train('reco.ratings', model => 'reco.films', factors => 4, verbose => false, options => '{"index": false}')});
 check('trained again');
 train(q{INSERT INTO reco.ratings VALUES (51, 3, 4), (51, 5, 1); DELETE FROM reco.ratings WHERE user_id = 9;
 	SELECT mf_refresh('reco.films')});
@@ -86,7 +86,7 @@ check('retrained');
 
 # A model whose tables are not here yet: its row comes all the same, for no second
 # one would, and is not served until there are tables
-train(q{SELECT mf_train('reco.ratings', model => 'reco.other', factors => 2, verbose => false, index => false)});
+train(q{SELECT mf_train('reco.ratings', model => 'reco.other', factors => 2, verbose => false, options => '{"index": false}')});
 $publisher->wait_for_catchup('reco');
 is($subscriber->safe_psql('postgres', q{SELECT owner FROM mf_models WHERE model = 'other'}),
 	'writer_there', 'a row without tables is kept');

@@ -73,9 +73,9 @@ $node->safe_psql(
 	SELECT mf_train('ratings', model => 'e', factors => 4, iterations => 2, verbose => false);
 	SELECT mf_train('ratings', model => 'm', feedback => 'implicit', factors => 4, iterations => 2, verbose => false);
 	SELECT mf_train('ratings', model => '"Mixed Case"', loss => 'logistic', feedback => 'implicit', factors => 4, iterations => 2, verbose => false);
-	SELECT mf_train('ratings', model => 'r', solver => 'sgd', rating_range => '[1,5]', factors => 4, iterations => 2, holdout => 0.2, verbose => false);
+	SELECT mf_train('ratings', model => 'r', factors => 4, iterations => 2, holdout => 0.2, verbose => false, options => '{"solver": "sgd", "rating_range": "[1,5]"}');
 	SELECT mf_train('named', model => 't', factors => 4, iterations => 2, verbose => false);
-	SELECT mf_train('ratings', model => 'f', factors => 4, iterations => 2, min_rating => 2, time_col => 'at', since => date '2024-01-09', verbose => false);
+	SELECT mf_train('ratings', model => 'f', factors => 4, iterations => 2, time_col => 'at', verbose => false, options => '{"min_rating": 2, "since": "2024-01-09"}');
 	CREATE TABLE kept_models AS SELECT * FROM mf_models WHERE schema = 'fz_base';
 	CREATE TABLE kept_history AS SELECT * FROM mf_history WHERE schema = 'fz_base';
 
@@ -179,10 +179,12 @@ my %pool = (
 		q('{"solver": ["als", "sgd"], "iterations": 1, "factors": 2}'), q('{"loss": "bpr", "iterations": 1, "factors": 2, "seed": 1e400}')
 	],
 	'mf_options' => [
-		'mf_explicit(3, 0.1)', 'mf_implicit()', 'mf_explicit(NULL, NULL)', "mf_explicit('NaN', 1)", "mf_explicit(1, '-Infinity', 1e300, -5)",
-		q{mf_implicit(1, 0.3, 0.5, 0.1, 30, array_fill(1::float8, ARRAY[9]))}, q{mf_implicit(1, 0.3, 0.5, 0.1, 30, '{}')},
-		q{mf_implicit(1, 0.3, 0.5, 0.1, -30, array_fill('NaN'::float8, ARRAY[3, 3]))}, q{mf_implicit(1, 0.3, 0.5, 0.1, 30, '{NULL,1,1,1}')},
-		q{mf_implicit(-1, 0, 7, 1e300, 9223372036854775807, NULL)}, 'ROW(NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)',
+		q{mf_solve_options('{"mean": 3, "regularization": 0.1}')}, q{mf_solve_options('{"feedback": "implicit"}')}, 'mf_solve_options(NULL)', 'NULL',
+		q{mf_solve_options('{"feedback": "implicit", "unobserved_weight": 0.1, "others": 30}', array_fill(1::float8, ARRAY[9]))},
+		q{mf_solve_options('{"unobserved_weight": 0.1, "others": 30}', '{}')},
+		q{mf_solve_options('{"unobserved_weight": 0.1, "others": 1e300}', array_fill('NaN'::float8, ARRAY[3, 3]))},
+		q{mf_solve_options('{"unobserved_weight": 0.1, "others": 30}', '{NULL,1,1,1}')}, q{mf_solve_options('{"alpha": -1, "reg_exponent": 7}')},
+		"ROW(false,'NaN',1,1,1,1,0,NULL,NULL)", "ROW(false,1,'-Infinity',1e300,-5,1,0,NULL,NULL)", 'ROW(NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL)',
 		'ROW(true,1,1,1,1,1,1,NULL,NULL)'
 	],
 	'mf_vector' => [q{ROW(1, '{1,2,3}')}],
@@ -212,22 +214,46 @@ my %good = (
 	user_copies => ["ARRAY['fz.user_copy']"], item_copies => ["ARRAY['fz.item_copy']"],
 	labels => ["'fz.titles'"], label_col => ["'title'"], label_key => ["'item_id'", 'NULL'], index => ["'fz.vectors_v_idx'"],
 	feedback => [ "'explicit'", "'implicit'", 'NULL' ], loss => [ "'squared'", "'logistic'", "'bpr'", 'NULL' ],
-	solver => [ "'als'", "'sgd'", 'NULL' ], optimizer => [ "'adam'", "'sgd'", "'adagrad'", 'NULL' ],
-	schedule => [ "'one_cycle'", 'NULL' ], negative_sampling => [ "'uniform'", "'in_batch'", "'popularity'", 'NULL' ],
 	side => [ "'items'", "'users'" ], metric => [ "'rmse'", "'ndcg'" ], results => [ "'fz.trials'", 'NULL' ],
-	holdout => [ '0.2', "'time'", 'NULL' ], time_col => [ "'at'", 'NULL' ], since => [ "date '2024-01-03'", 'NULL' ],
+	holdout => [ '0.2', "'time'", 'NULL' ], time_col => [ "'at'", 'NULL' ], options => [ "'{}'", 'NULL' ],
+	grid => [ q('{"factors": [1, 2], "iterations": 1}'), q('{"regularization": {"min": 0.1, "max": 3, "log": true}, "iterations": 1, "factors": 2}') ],
 	live => [qw(true false NULL)], diversity => [qw(0 0.5 1)], exclude_seen => [qw(true false)], exclude_train => [qw(true false)],
 	item_type => ['NULL'], user_type => ['NULL'], id_type => ['NULL'], relevant => [qw(4 NULL)], alpha => [qw(1 40 NULL)],
-	regularization => [qw(0.1 0 NULL)], verbose => ['false'], rating_range => [ "'[1,5]'", 'NULL' ], folds => [qw(1 2)],
+	regularization => [qw(0.1 0 NULL)], verbose => ['false'],
 	tolerance => [qw(0 0.1)], seed => [qw(0 1)], only_labelled => [qw(true false)],
 );
 
 # What these may be where time counts: no more than this is asked of a training.
 my %bounded = (
 	iterations => [qw(NULL 0 -1 1 1 2 3 100001 2147483647)], factors => [qw(NULL 0 -1 1 2 4 8 2001 2147483647)],
-	trials => [qw(NULL 0 -1 1 2)], folds => [qw(NULL 0 -1 1 2)], negatives => [qw(NULL 0 -1 1 3 2147483647)],
+	trials => [qw(NULL 0 -1 1 2)],
 	fraction => [ @doubles ], n => [ @integers ],
 );
+# Options by name, with good values; what bounds the time is an argument.
+my %option = (
+	solver => [ '"als"', '"sgd"' ], optimizer => [ '"adam"', '"sgd"', '"adagrad"' ], schedule => ['"one_cycle"'], batch_size => [ 0, 1, 8 ],
+	learning_rate => [ 0.01, 0.1 ], weight_decay => [ 0, 0.1 ], negatives => [ 0, 1, 3 ], negative_sampling => [ '"uniform"', '"in_batch"', '"popularity"' ],
+	observed_negatives => [ 'true', 'false' ], rating_range => [ '"[1,5]"', '"[0,)"', '"[NaN,NaN]"', '"[-1e308,1e308]"' ], bias => [ 'true', 'false' ],
+	center => [ 'true', 'false' ], init_std => [ 0, 0.1 ], unobserved_weight => [ 0, 0.1, 1 ], reg_exponent => [ 0, 0.5, 1 ],
+	bias_regularization => [ 0, 4 ], index => [ 'true', 'false' ], patience => [ 1, 2 ], min_user_ratings => [ 1, 3 ], min_item_ratings => [ 1, 3 ],
+	min_rating => [ 2, 2.5, 99 ], since => [ '"2024-01-03"', '"soon"' ], holdout => [ 0.2, '"time"', '"time 0.3"' ], time_col => [ '"at"', '"rating"' ],
+	feedback => ['"implicit"'], loss => [ '"bpr"', '"logistic"' ], seed => [ 0, 9223372036854775807 ], folds => [ 1, 2 ], test => [ '"fz.ratings"', '"fz.e_users"' ],
+	k => [ 1, 10 ], relevant => [ 4, -1e300 ], mean => [3], others => [ 1, 30 ], colour => [1]
+);
+my @of_tune = qw(folds test k relevant colour);
+my @of_solve = qw(feedback mean reg_exponent bias_regularization unobserved_weight others colour);
+my @of_training = grep { !/^(folds|test|k|relevant|mean|others)$/ } sort keys %option;
+my @odd = (qw(null true -1 0 2.0 2.5 1e400 -1e-400 9223372036854775808 [] {}), '"x"', '""', '[1]', '"' . 'x' x 2000 . '"');
+
+sub options_of
+{
+	my ($good) = @_;
+	my @names = @{ pick(\@of_training, \@of_training, \@of_training, \@of_tune, \@of_solve) };
+	my %chosen = map { $_ => 1 } map { pick(@names) } 1 .. pick(0, 1, 1, 2, 3, 5);
+
+	return "'{" . join(', ', map { "\"$_\": " . pick(chance($good) ? @{ $option{$_} } : @odd) } sort keys %chosen) . "}'";
+}
+
 my %kin = (int => 'integer', integer => 'integer', bigint => 'bigint', text => 'text', uuid => 'uuid');
 
 # A value's text, without its type. `good` is the share of those that mean something.
@@ -245,6 +271,7 @@ sub value
 		# Other functions may have an argument of that name and another type.
 		return $chosen if $chosen !~ /fz\.(?!new)/ || $type =~ /^(regclass|text)/;
 	}
+	return options_of($good) if $name eq 'options' && $type eq 'jsonb' && chance(0.8);
 	return array_of($1, $name, $good) if $type =~ /^(.*)\[\]$/;
 	if ($name =~ /user|item|^id$|candidates|exclude$/ && chance($good))
 	{
@@ -295,7 +322,7 @@ sub arguments
 	# What bounds the time is always given.
 	for my $k (0 .. $#types)
 	{
-		$given = $k + 1 if $k >= $given && ($function->{names}[$k] // '') =~ /^(iterations|factors|trials|verbose)$/;
+		$given = $k + 1 if $k >= $given && ($function->{names}[$k] // '') =~ /^(iterations|factors|trials|verbose|grid)$/;
 	}
 
 	# A model whose ids have the types of the call
@@ -305,7 +332,7 @@ sub arguments
 	for my $k (0 .. $#types)
 	{
 		my $name = $function->{names}[$k] // '';
-		my $must = $good == 1 && $name eq 'model' || $k < @types - $function->{defaults} || ($name =~ /^(iterations|factors|trials|verbose)$/);
+		my $must = $good == 1 && $name eq 'model' || $k < @types - $function->{defaults} || ($name =~ /^(iterations|factors|trials|verbose|grid)$/);
 
 		next if $named ? !$must && (chance($skip) || $good == 1 && !$good{$name}) : $k >= $given;
 		push @list, ($named ? "\"$name\" => " : '') . typed($types[$k], $name, $good);
@@ -384,7 +411,8 @@ sub hostile_state
 {
 	my $state = chance(0.6)
 	  ? sprintf('(SELECT fz_base.bytes_of(%s) FROM generate_series(1, %d))',
-		pick("'{1,2,3}'::real[]", "'{1,2,3}'::real[], 0.5::real, 2, mf_explicit(1, 2)", "'{1,2}'::real[], 2, mf_implicit()"), pick(1, 2, 5))
+		pick("'{1,2,3}'::real[]", q('{1,2,3}'::real[], 0.5::real, 2, mf_solve_options('{"mean": 1, "regularization": 2}')),
+			q('{1,2}'::real[], 2, mf_solve_options('{"feedback": "implicit"}'))), pick(1, 2, 5))
 	  : "decode('" . join('', map { sprintf '%02x', pick(0, 1, 255, int(rand(256))) } 1 .. pick(0, 1, 4, 8, 16, 40, 41, 100)) . "', 'hex')";
 
 	$state = sprintf('set_byte(%s, %d, %d)', $state, int(rand(60)), pick(0, 1, 2, 127, 128, 255)) for 1 .. pick(0, 1, 1, 2, 4);

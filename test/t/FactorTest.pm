@@ -159,9 +159,9 @@ sub model_print
 			(SELECT md5(string_agg(t::text, chr(10) ORDER BY $users)) FROM ${model}_users t),
 			(SELECT md5(string_agg(t::text, chr(10) ORDER BY $items)) FROM ${model}_items t),
 			(SELECT md5(concat_ws(' ', mean, rating_min, rating_max, users, items, ratings, iterations,
-					alpha, regularization, gramian_users, gramian_items, loss, error))
+					alpha, regularization, gramian_users, gramian_items, objective, error))
 				FROM mf_models WHERE model = '$model'),
-			(SELECT md5(string_agg(concat_ws(' ', iteration, error, loss), chr(10) ORDER BY iteration))
+			(SELECT md5(string_agg(concat_ws(' ', iteration, error, objective), chr(10) ORDER BY iteration))
 				FROM mf_history WHERE model = '$model'))});
 }
 
