@@ -72,8 +72,11 @@ held_changed(const Held *held)
 void
 held_check(const Held *held)
 {
-	TupleDesc	desc = RelationGetDescr(held->rel);
+	TupleDesc	desc;
 
+	if (held->rel == NULL)		/* whoever holds it has let it go too early */
+		elog(ERROR, "relation %s is not open", held->sql);
+	desc = RelationGetDescr(held->rel);
 	if (RelationGetNamespace(held->rel) != held->schema ||
 		strcmp(RelationGetRelationName(held->rel), held->name) != 0)
 		held_changed(held);

@@ -156,11 +156,13 @@ basket_merge(Basket *basket)
 static void
 DropUnknown(Basket *basket)
 {
-	ModelReader *reader = model_reader_begin(basket->model, MF_ITEMS);
+	ModelReader *reader;
 	ModelEntity item;
 	int64		n = 0;
 	int64		i;
 
+	model_hold(basket->model);	/* policies may call anything */
+	reader = model_reader_begin(basket->model, MF_ITEMS);
 	for (i = 0; i < basket->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

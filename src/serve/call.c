@@ -64,14 +64,13 @@ serve_model(ServeCall *call, FunctionCallInfo fcinfo, int arg)
 }
 
 /*
- * Could converting an id and fetching a row run code of the caller's: policies, a
- * type's input function? What is not known yet could.
+ * Could the conversion of an id run code of the caller's, as a type's input function
+ * may? What is not known yet could.
  */
 static bool
-MayRunCode(const ServeCall *call, const ModelSide *side, int arg)
+ConversionRunsCode(const IdConversion *conversion)
 {
-	return !side->access_checked || side->row_security ||
-		(call->id[arg].kind != ID_SAME && call->id[arg].kind != ID_INTEGER);
+	return conversion->kind != ID_SAME && conversion->kind != ID_INTEGER;
 }
 
 Model *
@@ -79,14 +78,21 @@ serve_model_briefly(ServeCall *call, FunctionCallInfo fcinfo, int arg)
 {
 	Model	   *model = model_cache_open(call->models, ModelName(fcinfo, arg));
 
+	call->model = model;
 	for (MfSide side = MF_USERS; side <= MF_ITEMS; side++)
-		if (MayRunCode(call, &model->side[side], side))
-		{
+		if (ConversionRunsCode(&call->id[side]) || !model->side[side].access_checked ||
+			model->side[side].row_security)
 			model_hold(model);
-			call->model = model;
-			break;
-		}
 	return model;
+}
+
+Model *
+serve_model_to_collect(ServeCall *call, const char *name, int arg)
+{
+	call->model = model_cache_open(call->models, name);
+	if (ConversionRunsCode(&call->id[arg]))
+		model_hold(call->model);
+	return call->model;
 }
 
 Model *

@@ -40,6 +40,9 @@ extern Model *serve_model_named(ServeCall *call, const char *name);
  * after the first.
  */
 extern Model *serve_model_briefly(ServeCall *call, FunctionCallInfo fcinfo, int arg);
+
+/* Likewise for a call that only converts the id of argument `arg`. */
+extern Model *serve_model_to_collect(ServeCall *call, const char *name, int arg);
 extern void serve_end(ServeCall *call);
 
 /* Id argument `arg` as the side's key; false if it cannot be a key. */

@@ -93,7 +93,7 @@ mf_fold_in_add(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("rows of one aggregate name different models")));
 	call = serve_call(fcinfo);
-	model = serve_model_named(call, name);
+	model = serve_model_to_collect(call, name, 1);
 	if (state == NULL)
 		state = BeginState(context, model, name);
 	basket_of_model(&state->basket, model);
