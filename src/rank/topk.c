@@ -13,7 +13,8 @@
  * could only return all rows, in no order, which the table does better.  The
  * planner offers such scans all the same, since scans for ORDER BY need no
  * condition (amoptionalkey), so that count(*) might read the index alone.  They
- * get a prohibitive cost, and topk_rescan refuses them.
+ * get a prohibitive cost, and topk_rescan refuses them.  So do scans by several
+ * distances where the executor might not put them in order (CanBeOrdered).
  *
  * Pages that vacuum has emptied are no part of a scan's cost.  How many of the others
  * the start reads depends on the operator.  The cosine distance reads all.  The
@@ -162,6 +163,28 @@ ShareOfPages(IndexPath *path)
 	return share;
 }
 
+/*
+ * Of several distances, where one is NULL for two rows, the executor looks at none
+ * of those behind it (cmp_orderbyvals).  So a query that may turn out to be NULL
+ * must not be followed by another.
+ */
+static bool
+CanBeOrdered(const IndexPath *path)
+{
+	ListCell   *cell;
+
+	foreach(cell, path->indexorderbys)
+	{
+		Node	   *order = (Node *) lfirst(cell);
+		Node	   *query = IsA(order, OpExpr) ? lsecond(((OpExpr *) order)->args) : NULL;
+
+		if (lnext(path->indexorderbys, cell) != NULL &&
+			!(query != NULL && IsA(query, Const) && !((Const *) query)->constisnull))
+			return false;
+	}
+	return path->indexorderbys != NIL;
+}
+
 void
 topk_cost_estimate(struct PlannerInfo *root, struct IndexPath *path,
 				   double loop_count, Cost *startup_cost, Cost *total_cost,
@@ -176,7 +199,7 @@ topk_cost_estimate(struct PlannerInfo *root, struct IndexPath *path,
 
 	*selectivity = 1.0;
 	*correlation = 0.0;
-	if (path->indexorderbys == NIL || path->indexclauses != NIL)
+	if (!CanBeOrdered(path) || path->indexclauses != NIL)
 	{
 		*startup_cost = PROHIBITIVE_COST;
 		*total_cost = PROHIBITIVE_COST;

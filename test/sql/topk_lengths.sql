@@ -73,6 +73,16 @@ PREPARE two(real[], real[]) AS SELECT string_agg(id::text, ' ' ORDER BY n) FROM 
 	WHERE tenant <> 'other' ORDER BY v <-> $1, v <=> $2, id LIMIT 4) s) s;
 SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off;
+-- a query that may be NULL is followed by no other in an index scan
+CREATE FUNCTION by_index(query text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT JSON) ' || query INTO plan;
+	RETURN plan::text ~ 'Index Scan';
+END $$;
+SELECT by_index('EXECUTE two(NULL, NULL)'),
+	by_index('SELECT id FROM items ORDER BY v <-> ''{7,1,2,0}'', v <=> (SELECT NULL::real[]) LIMIT 1');
 EXECUTE two('{7,1,2,0}', NULL);
 EXECUTE two(NULL, '{7,1,2,0}');
 EXECUTE two(NULL, NULL);
