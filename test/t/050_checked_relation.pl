@@ -1,7 +1,7 @@
 # mf_topk_all's workers read the relation whose rights were checked, whatever its
 # name leads to by then: between the check and the reading, where no code of the
 # caller's runs, the schemas' owner renames them. A debugger stops the session for
-# that moment.
+# that moment, and has it take notice, as any lock that it waits for would.
 use strict;
 use warnings;
 
@@ -83,6 +83,7 @@ tbreak pair_scan_read
 shell touch $dir/attached
 continue
 shell $psql -c 'ALTER SCHEMA let RENAME TO was; ALTER SCHEMA kept RENAME TO let' && touch $dir/renamed
+call (void) AcceptInvalidationMessages()
 detach
 END
 	my $gdb = IPC::Run::start(['gdb', '-p', $pid, '-batch', '-x', "$dir/commands"],
